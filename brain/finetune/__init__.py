@@ -1,0 +1,1 @@
+"""Dialogues in, a model that talks like them out: sessions → examples → batches → train."""

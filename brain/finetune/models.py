@@ -1,0 +1,88 @@
+"""Where a run starts from, and the folder it ends in."""
+
+import os
+import shutil
+from pathlib import Path
+
+import torch
+from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
+
+from brain.encoding import TurnEncoder, encoder_from_folder, train_encoder
+from brain.errors import DataError
+from brain.finetune.config import TrainConfig
+from brain.finetune.corpus import texts
+
+
+def starting_point(config: TrainConfig) -> tuple[PreTrainedModel, TurnEncoder]:
+    """The model to train, in float32, and its encoder.
+
+    Raises:
+        CheckpointError: the base cannot be loaded. DataError: the text is too little for the vocabulary.
+    """
+    model, encoder = _from_scratch(config) if config.scratch else _from_base(config)
+    for module in model.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = config.optim.dropout
+    model.set_attn_implementation("eager")  # on a CPU faster here than sdpa with a mask, once compiled
+    model.config.use_cache = False
+    model.requires_grad_(True)
+    return model, encoder
+
+
+def _from_scratch(config: TrainConfig) -> tuple[PreTrainedModel, TurnEncoder]:
+    shape = config.scratch
+    assert shape is not None
+    encoder = (
+        encoder_from_folder(Path(shape.tokenizer))
+        if shape.tokenizer
+        else train_encoder(texts(config), shape.vocab_size)
+    )
+    if encoder.vocab_size > shape.vocab_size:
+        raise DataError(
+            shape.tokenizer, 0, f"has {encoder.vocab_size} entries, vocab_size is {shape.vocab_size}"
+        )
+    gpt2 = GPT2Config(
+        vocab_size=shape.vocab_size,
+        n_positions=shape.max_positions,
+        n_embd=shape.width,
+        n_layer=shape.num_layers,
+        n_head=shape.num_heads,
+        attn_pdrop=0.0,
+        resid_pdrop=config.optim.dropout,
+        embd_pdrop=config.optim.dropout,
+        bos_token_id=encoder.end_id,
+        eos_token_id=encoder.end_id,
+    )
+    torch.manual_seed(config.seed)
+    return GPT2LMHeadModel(gpt2), encoder
+
+
+def _from_base(config: TrainConfig) -> tuple[PreTrainedModel, TurnEncoder]:
+    from brain.checkpoint import load
+
+    assert config.base is not None
+    loaded = load(config.base, role="reverse" if config.reverse else "forward", device="cpu", dtype="float32")
+    return loaded.model, loaded.encoder
+
+
+def write_model(
+    model: PreTrainedModel, encoder: TurnEncoder, folder: Path, dtype: torch.dtype | None = None
+) -> None:
+    """Write an ordinary transformers folder with tokenizer.json; it appears or is replaced as a whole."""
+    new = folder.with_name(folder.name + ".new")
+    shutil.rmtree(new, ignore_errors=True)
+    state = {name: value.to(dtype or value.dtype) for name, value in model.state_dict().items()}
+    model.save_pretrained(new, state_dict=state)
+    encoder.save(new / "tokenizer.json")
+    replace_folder(new, folder)
+
+
+def replace_folder(new: Path, folder: Path) -> None:
+    """Put `new` in the place of `folder`; at every moment one complete folder of the two is there."""
+    old = folder.with_name(folder.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, old)
+    os.replace(new, folder)
+    shutil.rmtree(old, ignore_errors=True)
