@@ -1,1 +1,1 @@
-"""Thinking and learning: turns in, candidates and replies out. Knows no chat platform, no database, no config file."""
+"""Thinking and learning: turns in, candidates and replies out; knows no platform, database or config file."""

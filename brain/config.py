@@ -49,8 +49,12 @@ class DecodingConfig(Options):
     num_candidates: Annotated[int, Field(ge=1, le=256)] = 16  # for sample and mmi; greedy has one
     num_beams: Annotated[int, Field(ge=1, le=256)] = 10
     num_best: Annotated[int, Field(ge=1, le=256)] = 4  # beam: hypotheses returned, at most num_beams
-    length_penalty: Annotated[float, Field(ge=-10, le=10)] = 0.0  # beam: score = logprob / len**length_penalty
-    mmi_lambda: Annotated[float, Field(ge=0, le=1)] = 0.0  # share of the forward score per token; 0 = the paper
+    length_penalty: Annotated[float, Field(ge=-10, le=10)] = (
+        0.0  # beam: score = logprob / len**length_penalty
+    )
+    mmi_lambda: Annotated[float, Field(ge=0, le=1)] = (
+        0.0  # share of the forward score per token; 0 = the paper
+    )
     mmi_temperature: Annotated[float, Field(ge=0)] = 0.0  # 0 = lowest loss wins, as in the paper
 
 
@@ -59,7 +63,7 @@ class ChecksConfig(Options):
 
     max_repeats: Annotated[int, Field(ge=1)] = 1  # how often one word n-gram may stand in a reply
     ngram: Annotated[int, Field(ge=1)] = 3  # words per n-gram for the loop check
-    echo_turns: Annotated[int, Field(ge=0)] = 8  # how many last turns of each side may not be repeated
+    echo_turns: Annotated[int, Field(ge=0)] = 20  # how many last turns of each side may not be repeated
     blocked_words: tuple[str, ...] = ()  # whole words or phrases, any case
     max_draws: Annotated[int, Field(ge=1, le=8)] = 2  # then the persona's fallback line
 
@@ -68,7 +72,7 @@ class BrainConfig(Options):
     """Which models think, on what, and how much history they see."""
 
     model: str = "starter"  # starter | hub id | folder | .pkl of the original release
-    reverse: str = "auto"  # reverse model for MMI: auto = the starter's own beside the starter, else none | none | a model
+    reverse: str = "auto"  # for MMI: auto = the starter's own, none for other models | none | a model
     device: str = "auto"  # auto | cpu | cuda | cuda:N
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     num_threads: Annotated[int, Field(ge=0)] = 0  # 0 = what torch finds

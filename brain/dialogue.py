@@ -78,7 +78,8 @@ class Reply:
     """The chosen candidate, all candidates, and how the choice was made.
 
     `chosen` indexes `candidates`, or is -1 when every candidate was refused and `text` is a persona's
-    fallback line. `seed` repeats the reply. `draws` counts how often the engine was asked. `seconds` is wall time.
+    fallback line. `seed` repeats the reply. `draws` counts how often the engine was asked. `seconds` is
+    wall time.
     """
 
     text: str

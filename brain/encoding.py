@@ -1,11 +1,10 @@
 """THE ONE DOOR between text and tokens: chat, training, MMI and evaluation all use it.
 
-A dialogue is its turns joined by the end-of-text token E, as in DialoGPT: t_1 E t_2 E … t_n E (Zhang et al. 2020,
-section 2); the reverse model reads the same turns newest first. Each turn is tokenised on its own.
+A dialogue is its turns joined by the end-of-text token E, as in DialoGPT: t_1 E t_2 E … t_n E (Zhang et al.
+2020, section 2); the reverse model reads the same turns newest first. Each turn is tokenised on its own.
 """
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -16,16 +15,18 @@ from brain.errors import CheckpointError
 
 END_OF_TEXT = "<|endoftext|>"
 
-# Zero-width joiner and variation selectors stay: emoji and several scripts need them.
-_BIDI = dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF])
+# Joiners and variation selectors stay: emoji and several scripts need them.
+_BIDI = (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A))
+_ZERO_WIDTH = (0x00AD, 0x200B, 0x2060, 0xFEFF)
+_CONTROL = (code for code in (*range(0x20), *range(0x7F, 0xA0)) if not chr(code).isspace())
+_UNSEEN = dict.fromkeys((*_BIDI, *_ZERO_WIDTH, *_CONTROL))
 _SPACES = re.compile(r"\s+")
 
 
 def clean_turn(text: str) -> str:
-    """One line of visible text: control and bidi characters gone, lone surrogates replaced, white space folded."""
+    """One line of visible text: unseen characters gone, lone surrogates replaced, white space folded."""
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    text = _SPACES.sub(" ", text.translate(_BIDI))
-    return "".join(char for char in text if unicodedata.category(char) != "Cc").strip()
+    return _SPACES.sub(" ", text.translate(_UNSEEN)).strip()
 
 
 class TurnEncoder:

@@ -1,4 +1,4 @@
-"""The seams of the brain: what an encoder and an engine must offer, passed by constructor in `brain.build`."""
+"""The seams of the brain: what an encoder and an engine must offer; `brain.build` passes them on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,0 +1,63 @@
+# make chat and make test need nothing but Python 3.11 or newer; both install into .venv first.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
+INSTALL = $(PIP) install -qq --constraint constraints.txt
+RUN = $(VENV)/bin/python -m
+
+.PHONY: chat test check fix clean starter constraints
+.DELETE_ON_ERROR:
+
+## Talk with the bot.
+chat: $(VENV)/.chat-installed
+	@$(VENV)/bin/banter chat
+
+## All tests.
+test: $(VENV)/.dev-installed
+	$(RUN) pytest -q
+
+## Style, types, who may import whom, architecture.
+check: $(VENV)/.dev-installed
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+	$(RUN) mypy
+	$(VENV)/bin/lint-imports
+	$(RUN) pytest -q tests/test_architecture.py
+
+## Repair what can be repaired by itself.
+fix: $(VENV)/.dev-installed
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+## Train the starter model again: recipe, seeds and figures stand in its model card. Hours on a processor.
+starter:
+	@echo "See brain/starter/README.md for the data and the commands." >&2
+
+## Write constraints.txt anew from the environment, after an upgrade.
+constraints: $(VENV)/.dev-installed
+	{ head -1 constraints.txt; $(PIP) freeze --all --exclude-editable --exclude pip | sed 's/+[a-z0-9]*$$//'; } > constraints.new
+	mv constraints.new constraints.txt
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	find bots brain tests -name __pycache__ -prune -exec rm -rf {} +
+
+# Stamps are written last, so an interrupted installation is taken up again. What pip has to say goes to stderr,
+# and it does not read what was meant for the bot.
+
+$(VENV)/.created:
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; or name it: make PYTHON=..." >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' </dev/null \
+		|| { echo "$(PYTHON) is older than 3.11; name another: make PYTHON=..." >&2; exit 1; }
+	@"$(PYTHON)" -m venv $(VENV) </dev/null >&2
+	@touch $@
+
+$(VENV)/.chat-installed: $(VENV)/.created pyproject.toml constraints.txt
+	@echo "Installing into $(VENV), a minute or two ..." >&2
+	@$(INSTALL) --editable . </dev/null >&2
+	@touch $@
+
+$(VENV)/.dev-installed: $(VENV)/.chat-installed
+	@$(INSTALL) --editable '.[dev]' </dev/null >&2
+	@touch $@

@@ -1,0 +1,47 @@
+"""Who can speak: characters by name, and how each of them decodes."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from brain.config import BrainConfig, DecodingConfig
+from brain.errors import PersonaError
+from brain.persona import Persona, find_persona, list_personas
+
+
+class Cast:
+    """The characters of one folder, served by one configured model.
+
+    `flags` are decoding values of the command line: they win over a character's own, and these over the
+    configuration.
+    """
+
+    def __init__(self, root: Path, config: BrainConfig, flags: Mapping[str, Any] | None = None) -> None:
+        self._root, self._config, self._flags = root, config, dict(flags or {})
+
+    def find(self, name: str) -> Persona:
+        """The character of this name.
+
+        Raises:
+            PersonaError: unknown or malformed, or it was written for another model than the one that runs.
+        """
+        persona = find_persona(name, self._root)
+        if persona.model not in (None, self._config.model):
+            raise PersonaError(
+                f"{persona.name} speaks with the model {persona.model}, here runs {self._config.model}; "
+                f"start with --persona {persona.slug}"
+            )
+        return persona
+
+    def slugs(self) -> tuple[str, ...]:
+        """Names that `find` knows, for completion and lists."""
+        return tuple(persona.slug for persona in list_personas(self._root))
+
+    def decoding(self, persona: Persona, overrides: Mapping[str, Any] | None = None) -> DecodingConfig:
+        """How this character decodes, with `overrides` on top of all.
+
+        Raises:
+            ConfigError: an override is unknown or out of range; the sentence names the nearest known key.
+        """
+        values = {**persona.decoding, **self._flags, **(overrides or {})}
+        return self._config.decoding.merge(values, "decoding") if values else self._config.decoding

@@ -1,0 +1,272 @@
+"""The commands; each imports its work inside its body, so that --help stays fast."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+cli = typer.Typer(
+    name="banter",
+    help="A chat bot with a character of its own, on your own machine.",
+    epilog="Begin with: banter chat",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+personas = typer.Typer(help="Characters: list, show, new.", rich_markup_mode=None)
+cli.add_typer(personas, name="persona")
+
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Settings; default: config.toml, if there is one."),
+]
+PersonaName = Annotated[
+    str | None, typer.Option("--persona", metavar="NAME", help="Who speaks; see `banter persona list`.")
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model", metavar="M", help="starter, a hub id, a folder, or a .pkl of the original release."
+    ),
+]
+Reverse = Annotated[
+    str | None, typer.Option("--reverse", metavar="M", help="Reverse model for MMI: auto, none or a model.")
+]
+Decoding = Annotated[
+    Literal["greedy", "sample", "beam", "mmi"] | None,
+    typer.Option("--decoding", help="How replies are made."),
+]
+Seed = Annotated[
+    int | None, typer.Option("--seed", metavar="N", help="Repeat a run: the same seed, the same replies.")
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON lines in and out; so far the only form.")]
+
+
+@cli.command(epilog='Example: echo "Hello there" | banter chat --plain')
+def chat(
+    persona: PersonaName = None,
+    model: Model = None,
+    decoding: Decoding = None,
+    seed: Seed = None,
+    plain: Annotated[
+        bool | None, typer.Option("--plain/--no-plain", help="One line out for each line in, nothing else.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Talk with the bot.
+
+    On a terminal: a prompt with history and slash commands; /help lists them. With --plain, or when input or
+    output is not a terminal: each line in gets exactly one line out, the reply, and slash commands are plain
+    text. An empty line is answered with a line of the character's that asks for more.
+    """
+    from bots import app
+
+    flags = _flags(persona=persona, model=model, decoding=decoding, seed=seed)
+    app.work(config, flags | {"chat.plain": plain}, app.chat)
+
+
+@cli.command(epilog='Example: banter selfplay "Hello there" --turns 6 --seed 1')
+def selfplay(
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="The opening turn.")],
+    turns: Annotated[
+        int | None, typer.Option("--turns", metavar="N", help="Lines in all, the opening included.")
+    ] = None,
+    persona: PersonaName = None,
+    model: Model = None,
+    decoding: Decoding = None,
+    seed: Seed = None,
+    plain: Annotated[
+        bool | None, typer.Option("--plain/--no-plain", help="Bare turns, without the speakers' numbers.")
+    ] = None,
+    config: Config = None,
+) -> None:
+    """Let the bot talk with itself.
+
+    One line per turn, N in all; TEXT is the first.
+    """
+    from bots import app
+
+    flags = _flags(persona=persona, model=model, decoding=decoding, seed=seed)
+    app.work(config, flags | {"selfplay.turns": turns, "selfplay.plain": plain}, app.self_play(text))
+
+
+@cli.command(epilog="""Example: echo '{"turns": ["Hello there"]}' | banter reply --json""")
+def reply(
+    persona: PersonaName = None,
+    model: Model = None,
+    reverse: Reverse = None,
+    decoding: Decoding = None,
+    seed: Seed = None,
+    as_json: Json = True,
+    config: Config = None,
+) -> None:
+    """Answer conversations, JSON lines in and out.
+
+    One object per line in, one per line out, in the same order; many are answered together.
+
+    In: {"turns": [str, ...], "persona"?: str, "seed"?: int, "decoding"?: {...}}; the last turn is answered.
+    Out: text, chosen (-1 for a fallback line), candidates, turns_used, prompt_tokens, seed, seconds; or
+    {"error": str} for a line that cannot be answered, and the rest go on.
+    """
+    from bots import app
+
+    flags = _flags(persona=persona, model=model, reverse=reverse, decoding=decoding, seed=seed)
+    app.work(config, flags, app.json_lines("reply"))
+
+
+@cli.command(epilog="""Example: echo '{"turns": ["Hi"], "response": "Hello!"}' | banter score --json""")
+def score(model: Model = None, reverse: Reverse = None, as_json: Json = True, config: Config = None) -> None:
+    """Score given responses, JSON lines in and out.
+
+    In: {"turns": [str, ...], "response": str}. Out: forward, log P(response + end | turns), and reverse,
+    log P(turns newest first, each with its end | response), natural logs summed over forward_tokens and
+    reverse_tokens; reverse is null without a reverse model.
+    """
+    from bots import app
+
+    app.work(config, _flags(model=model, reverse=reverse), app.json_lines("score"))
+
+
+@cli.command(epilog="Example: banter finetune --data chats.jsonl --base starter --out runs/mine")
+def finetune(
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="F", help="sessions.jsonl, F@0.1 = a tenth of it; may be repeated."),
+    ] = None,
+    more_data: Annotated[
+        list[str] | None, typer.Argument(metavar="[F]...", help="Further data files.", show_default=False)
+    ] = None,
+    dev: Annotated[
+        list[str] | None,
+        typer.Option("--dev", metavar="F", help="Held-out data to keep the best weights by."),
+    ] = None,
+    base: Annotated[str | None, typer.Option("--base", metavar="M", help="The model to go on from.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The folder of the run.")] = None,
+    lora: Annotated[
+        bool | None,
+        typer.Option("--lora/--full", help="Low-rank weights, or all of them.", show_default=False),
+    ] = None,
+    reverse: Annotated[
+        bool | None,
+        typer.Option("--reverse", help="Learn P(history | response), for MMI.", show_default=False),
+    ] = None,
+    scratch: Annotated[
+        Path | None,
+        typer.Option("--scratch", metavar="CONFIG", help="From nothing: a recipe with a [scratch] section."),
+    ] = None,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", metavar="CONFIG", help="A recipe, when going on from --base.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last resume point in --out.")
+    ] = False,
+    seed: Seed = None,
+    config: Config = None,
+) -> None:
+    """Train a model on dialogues.
+
+    Writes DIR/model (the best weights), DIR/metrics.jsonl, DIR/run.json and DIR/state, from which --resume
+    goes on after a stop. Runs under `accelerate launch` and `torchrun` unchanged.
+    """
+    from bots import finetune as work
+    from bots import settings
+
+    files = [*(data or ()), *(more_data or ())]
+    flags = {"data": files, "dev": dev, "base": base, "out": out, "lora": lora, "reverse": reverse}
+    run = work.train_config(
+        settings.load(config),
+        scratch or recipe,
+        {**flags, "resume": resume, "seed": seed},
+        scratch is not None,
+    )
+    typer.echo(work.train(run))
+
+
+@personas.command("list", epilog="Example: banter persona list")
+def persona_list(config: Config = None) -> None:
+    """One character per line: folder, name, description, separated by tabs."""
+    from bots import characters, settings
+    from brain.persona import list_personas
+
+    for persona in list_personas(settings.load(config).persona_root):
+        typer.echo(characters.summary(persona))
+
+
+@personas.command("show", epilog="Example: banter persona show lighthouse")
+def persona_show(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Folder or name of the character.")],
+    config: Config = None,
+) -> None:
+    """All about one character."""
+    from bots import characters, settings
+    from brain.persona import find_persona
+
+    typer.echo(characters.sheet(find_persona(name, settings.load(config).persona_root)))
+
+
+@personas.command("new", epilog="Example: banter persona new old-sailor")
+def persona_new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its folder: a-z, 0-9, - and _.")],
+    config: Config = None,
+) -> None:
+    """Begin a character: writes a commented persona.toml to edit."""
+    from bots import characters, settings
+
+    typer.echo(characters.create(name, settings.load(config).persona_root))
+
+
+def main() -> int:
+    """Run the command line; the one place where an error becomes an exit code and one line on stderr."""
+    args = sys.argv[1:] or ["--help"]
+    try:
+        code = typer.main.get_command(cli).main(args, prog_name="banter", standalone_mode=False)
+        sys.stdout.flush()
+        return int(code or 0)
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        if sys.flags.dev_mode:  # python -X dev -m bots: with the traceback
+            raise
+        return _exit_code(error)
+
+
+def _exit_code(error: Exception) -> int:
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    if isinstance(error, BrokenPipeError):  # whoever read has left; nothing more can be said
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    sentence, code = _judged(error)
+    print("banter:", " ".join(sentence.split()), file=sys.stderr)
+    return code
+
+
+def _judged(error: Exception) -> tuple[str, int]:
+    """The sentence for a person and the exit code: 2 for usage and configuration, 1 for the rest."""
+    if isinstance(error, typer.TyperException):
+        return error.format_message(), error.exit_code
+    from bots.errors import BotError
+    from brain.errors import BrainError, CheckpointError, ConfigError, PersonaError
+
+    if isinstance(error, BotError):
+        return str(error), error.exit_code
+    if isinstance(error, BrainError):
+        return str(error), 2 if isinstance(error, (ConfigError, CheckpointError, PersonaError)) else 1
+    return f"{type(error).__name__}: {error}; `python -X dev -m bots …` shows where", 1
+
+
+def _flags(**values: object) -> dict[str, Any]:
+    """Flags shared by the verbs, by the keys of config.toml they stand for."""
+    keys = {
+        "persona": "persona",
+        "seed": "seed",
+        "model": "brain.model",
+        "reverse": "brain.reverse",
+        "decoding": "brain.decoding.method",
+    }
+    return {keys[name]: value for name, value in values.items()}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

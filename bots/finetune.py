@@ -1,0 +1,62 @@
+"""`banter finetune`: flags, a recipe file and config.toml become one run of `brain.finetune.train`."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bots.errors import SettingsError
+from bots.settings import Settings
+from brain.finetune.config import TrainConfig
+
+
+def train_config(
+    settings: Settings, recipe: Path | None, flags: Mapping[str, object], from_scratch: bool = False
+) -> TrainConfig:
+    """Merge the values of one run: a flag wins over the recipe, that over section [finetune] of config.toml.
+
+    Args:
+        recipe: a TOML file with keys of TrainConfig.
+        from_scratch: the recipe must have a [scratch] section.
+        flags: by key of TrainConfig; None stands for a flag that was not given.
+    Raises:
+        SettingsError: the recipe cannot be read, or --data or --out is missing.
+        ConfigError: a value is unknown or out of range.
+    """
+    given = {key: value for key, value in flags.items() if value not in (None, [], ())}
+    from_file = _read(recipe) if recipe else {}
+    base: dict[str, Any] = settings.finetune.model_dump()
+    optim = {**base.pop("optim"), **from_file.get("optim", {})}
+    values = {**base, **from_file, **given, "optim": optim}
+    if from_scratch and "scratch" not in from_file:
+        raise SettingsError(f"{recipe}: has no [scratch] section, which says how large the new model is")
+    for key in ("data", "out"):
+        if key not in values:
+            raise SettingsError(
+                f"nothing to train: --{key} is missing, on the command line and in the recipe"
+            )
+    _check_files([*values["data"], *values.get("dev", ())])
+    return TrainConfig.parse(values, str(recipe or "banter finetune"))
+
+
+def train(config: TrainConfig) -> Path:
+    """Run the recipe; returns the folder of the trained model."""
+    from brain.finetune.train import run
+
+    return run(config)
+
+
+def _read(recipe: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(recipe.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{recipe}: cannot be read as a recipe: {error}") from error
+
+
+def _check_files(names: list[str]) -> None:
+    from brain.finetune.sessions import split_rate
+
+    for name in names:
+        path, _ = split_rate(str(name))
+        if not path.is_file():
+            raise SettingsError(f"{path}: there is no such file; --data takes FILE or FILE@RATE")

@@ -1,0 +1,169 @@
+"""config.toml and the environment become one value, Settings; what is not known is refused.
+
+A flag wins over the environment (`BANTER_BRAIN__MODEL=…`), that over the file, that over the defaults below.
+"""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings import SettingsError as UnreadableVariable
+
+from bots.errors import SettingsError
+from brain.config import BrainConfig, Options
+from brain.errors import sentence_from_validation
+from brain.finetune.config import FinetuneConfig
+
+DEFAULT_FILE = Path("config.toml")
+PREFIX = "BANTER_"
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+class ChatSettings(Options):
+    """Defaults of `banter chat`."""
+
+    plain: bool = False  # one output line per input line, even on a terminal
+
+
+class SelfplaySettings(Options):
+    """Defaults of `banter selfplay`."""
+
+    turns: Annotated[int, Field(ge=1)] = 10  # lines in all, the opening included
+    plain: bool = False  # no names and colours, even on a terminal
+
+
+class LinesSettings(Options):
+    """Defaults of the verbs that read one JSON object per line: `banter reply` and `banter score`."""
+
+    max_in_flight: Annotated[int, Field(ge=1)] = 128  # lines being answered at once
+    max_line_bytes: Annotated[int, Field(ge=1024)] = 1 << 20  # a longer line is an error of its own
+
+
+class Settings(BaseSettings):
+    """Everything config.toml may say."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+    persona: str = "banter"  # folder under persona_data; banter = no character in particular
+    persona_data: str = (
+        ""  # folder of the characters; empty = ./persona_data, else the one of the source tree
+    )
+    seed: Seed | None = None  # None = drawn anew each time
+    brain: BrainConfig = BrainConfig()
+    chat: ChatSettings = ChatSettings()
+    selfplay: SelfplaySettings = SelfplaySettings()
+    lines: LinesSettings = LinesSettings()
+    finetune: FinetuneConfig = FinetuneConfig()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        *others: PydanticBaseSettingsSource,
+        **more: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Only what `load` has merged; it reads the environment itself to say where a mistake stands."""
+        return (init_settings,)
+
+    @property
+    def persona_root(self) -> Path:
+        """The folder whose subfolders are the characters; it need not exist."""
+        if self.persona_data:
+            return Path(self.persona_data).expanduser()
+        here, beside = Path("persona_data"), Path(__file__).parent.parent / "persona_data"
+        return here if here.is_dir() or not beside.is_dir() else beside
+
+
+def load(file: Path | None = None, flags: Mapping[str, object] | None = None) -> Settings:
+    """Read the settings.
+
+    Args:
+        file: a file that must exist; None means config.toml in the current folder, if there is one.
+        flags: values by dotted key ("brain.model"); None stands for a flag that was not given.
+    Raises:
+        SettingsError: one sentence that says where the mistake stands and names the nearest known key.
+    """
+    path = file or DEFAULT_FILE
+    given = _nested({key: value for key, value in (flags or {}).items() if value is not None})
+    from_file = _read(path) if file or path.is_file() else {}
+    from_env = _environment()
+    try:
+        return Settings(**_merged(_merged(from_file, from_env), given))
+    except ValidationError as error:
+        loc = error.errors(include_url=False)[0]["loc"]
+        if _holds(given, loc):
+            where = "flag"
+        elif _holds(from_env, loc):
+            where = f"environment variable {PREFIX}{'__'.join(str(part) for part in loc).upper()}"
+        else:
+            where = str(path)
+        raise SettingsError(sentence_from_validation(error, Settings, where)) from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise SettingsError(f"{path}: there is no such file; check --config") from error
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SettingsError(f"{path}: not valid TOML: {error}") from error
+
+
+def _environment() -> dict[str, Any]:
+    for name in os.environ:
+        if not name.upper().startswith(PREFIX):
+            continue
+        key = name[len(PREFIX) :].lower().split("__")[0]
+        if key not in Settings.model_fields:
+            nearest = get_close_matches(key, Settings.model_fields, n=1, cutoff=0.5)
+            known = nearest or sorted(Settings.model_fields)
+            hint = " or ".join(PREFIX + one.upper() for one in known)
+            raise SettingsError(f"environment variable {name}: unknown, did you mean {hint}?")
+    try:
+        return EnvSettingsSource(Settings)()
+    except UnreadableVariable as error:
+        raise SettingsError(f"environment: {error}; lists and tables are written as JSON") from error
+
+
+def _nested(flat: Mapping[str, object]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for key, value in flat.items():
+        *path, leaf = key.split(".")
+        branch = tree
+        for part in path:
+            branch = branch.setdefault(part, {})
+        branch[leaf] = value
+    return tree
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    both = {**base, **over}
+    for key in base.keys() & over.keys():
+        if isinstance(base[key], dict) and isinstance(over[key], dict):
+            both[key] = _merged(base[key], over[key])
+    return both
+
+
+def _holds(tree: object, loc: tuple[int | str, ...]) -> bool:
+    for part in loc:
+        if not isinstance(tree, dict):
+            return True
+        if part not in tree:
+            return False
+        tree = tree[part]
+    return True

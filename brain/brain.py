@@ -1,0 +1,192 @@
+"""A conversation to the bot's next turn: fit, generate, check, choose."""
+
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from brain.config import BrainConfig, DecodingConfig
+from brain.decoding import checks, mmi
+from brain.dialogue import Candidate, Conversation, Prompt, Reply, Turn
+from brain.history import fit
+from brain.persona import DEFAULT_PERSONA, Persona
+from brain.protocols import Engine
+from brain.scoring import Score, forward_span, reverse_span
+
+VARIED_TOP_K = 40  # for a second draw after greedy or beam search
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One reply in the making."""
+
+    conversation: Conversation
+    prompt: Prompt
+    decoding: DecodingConfig
+    seed: int
+
+
+class Brain:
+    """Answers and scores with a forward model and, for MMI, a reverse model; keeps nothing between calls."""
+
+    def __init__(self, forward: Engine, config: BrainConfig, reverse: Engine | None = None) -> None:
+        self.config = config
+        self._forward, self._reverse = forward, reverse
+
+    @property
+    def has_reverse(self) -> bool:
+        """Whether candidates can be ordered by mutual information."""
+        return self._reverse is not None
+
+    async def reply(
+        self,
+        conversation: Conversation,
+        *,
+        persona: Persona = DEFAULT_PERSONA,
+        decoding: DecodingConfig | None = None,
+        seed: int | None = None,
+    ) -> Reply:
+        """Answer the last turn.
+
+        When the checks refuse every candidate, more are drawn with another seed, by sampling after greedy and
+        beam search; when that fails as well, the persona's fallback line is said. Without a reverse model,
+        mmi says the candidate with the highest forward log-probability per token.
+
+        Args:
+            decoding: goes before the persona's overrides, and these before the configuration.
+            seed: the same seed repeats the reply exactly; None draws one, which the reply tells.
+        Raises:
+            PromptError: nothing was said, or max_new_tokens leaves no room for it.
+            ConfigError: the persona's overrides are malformed.
+            EngineBusy, EngineClosed.
+        """
+        started = time.perf_counter()
+        decoding = decoding or self.config.decoding.merge(dict(persona.decoding), f"persona '{persona.slug}'")
+        seed = secrets.randbits(32) if seed is None else seed
+        request = _Request(conversation, self._prompt(conversation, decoding), decoding, seed)
+        candidates, draws = await self._candidates(request)
+        candidates, chosen = await self._choice(candidates, request)
+        said = fallback_line(persona, conversation, seed) if chosen < 0 else candidates[chosen].text
+        seconds = time.perf_counter() - started
+        return Reply(said, chosen, tuple(candidates), request.prompt, seed, draws, seconds)
+
+    async def score(self, turns: Sequence[Turn], response: str) -> Score:
+        """Score a response that is already there; what each number means is told by `Score`.
+
+        Raises:
+            PromptError: the turns or the response are empty, or the newest turn and the response do not fit.
+            EngineBusy, EngineClosed.
+        """
+        span = forward_span(turns, response, self._forward.encoder, self._forward.max_positions)
+        [forward] = await self._forward.score([span])
+        if self._reverse is None:
+            return Score(forward, len(span.target))
+        back = reverse_span(turns, response, self._reverse.encoder, self._reverse.max_positions)
+        [reverse] = await self._reverse.score([back])
+        return Score(forward, len(span.target), reverse, len(back.target))
+
+    async def close(self) -> None:
+        """Stop the engines; what waits in them fails with EngineClosed. May be called twice."""
+        try:
+            await self._forward.close()
+        finally:
+            if self._reverse is not None:
+                await self._reverse.close()
+
+    def _prompt(self, conversation: Conversation, decoding: DecodingConfig) -> Prompt:
+        room = self._forward.max_positions - decoding.max_new_tokens
+        max_tokens = min(self.config.max_history_tokens or room, room)
+        return fit(conversation.turns, self._forward.encoder, self.config.max_turns, max_tokens)
+
+    async def _candidates(self, request: _Request) -> tuple[list[Candidate], int]:
+        """Draw until one may be said; returns all distinct ones, also refused, and the number of draws."""
+        candidates: list[Candidate] = []
+        draw = 0
+        while draw < self.config.checks.max_draws and all(candidate.refused for candidate in candidates):
+            decoding, seed = draw_settings(request.decoding, request.seed, draw)
+            drawn = await self._forward.generate(request.prompt, decoding, seed)
+            candidates = distinct([*candidates, *self._checked(drawn, request.conversation)])
+            draw += 1
+        return candidates, draw
+
+    def _checked(self, candidates: Sequence[Candidate], conversation: Conversation) -> list[Candidate]:
+        return [
+            replace(
+                candidate,
+                refused=checks.refusal(candidate.text, candidate.finish, conversation, self.config.checks),
+            )
+            for candidate in candidates
+        ]
+
+    async def _choice(self, candidates: list[Candidate], request: _Request) -> tuple[list[Candidate], int]:
+        """The candidates with the scores the choice rests on, and the place of the one to say, or -1."""
+        places = [place for place, candidate in enumerate(candidates) if candidate.refused is None]
+        if not places:
+            return candidates, -1
+        if request.decoding.method != "mmi":
+            return candidates, places[0]  # the first drawn, or the best beam
+        allowed = [candidates[place] for place in places]
+        if self._reverse is None:
+            scored, best = _by_likelihood(allowed)
+        else:
+            scored, best = await _by_mutual_information(allowed, request, self._reverse)
+        update = dict(zip(places, scored, strict=True))
+        return [update.get(place, candidate) for place, candidate in enumerate(candidates)], places[best]
+
+
+async def _by_mutual_information(
+    candidates: Sequence[Candidate], request: _Request, reverse: Engine
+) -> tuple[list[Candidate], int]:
+    """Put log P(source | candidate) into the scores as "mmi" and choose; all of them in one call."""
+    responses = [reverse.encoder.encode_turn(candidate.text)[:-1] for candidate in candidates]
+    spans = mmi.source_spans(request.prompt.turns, responses, reverse.encoder, reverse.max_positions)
+    logprobs = await reverse.score(spans)
+    scores = [mmi.mutual_score(*triple) for triple in zip(candidates, spans, logprobs, strict=True)]
+    best = mmi.choose(scores, request.decoding, request.seed)
+    return [_scored(*pair, "mmi") for pair in zip(candidates, logprobs, strict=True)], best
+
+
+def _by_likelihood(candidates: Sequence[Candidate]) -> tuple[list[Candidate], int]:
+    """Put the log-probability per token into the scores as "forward" and choose the highest."""
+    logprobs = [
+        candidate.logprob / max(len(candidate.ids) + (candidate.finish == "stop"), 1)
+        for candidate in candidates
+    ]
+    best = max(range(len(logprobs)), key=logprobs.__getitem__)
+    return [_scored(*pair, "forward") for pair in zip(candidates, logprobs, strict=True)], best
+
+
+def _scored(candidate: Candidate, value: float, name: str) -> Candidate:
+    return replace(candidate, scores={**candidate.scores, name: value})
+
+
+def draw_settings(decoding: DecodingConfig, seed: int, draw: int) -> tuple[DecodingConfig, int]:
+    """Decoding and seed of a draw: number 0 as asked, later ones so that something else comes out."""
+    if draw == 0:
+        return decoding, seed
+    if decoding.method in ("greedy", "beam"):
+        wider = {
+            "method": "sample",
+            "temperature": max(decoding.temperature, 1.0),
+            "top_k": max(decoding.top_k, VARIED_TOP_K),
+        }
+        decoding = decoding.model_copy(update=wider)
+    return decoding, Random(f"{seed} draw {draw}").getrandbits(32)
+
+
+def distinct(candidates: Sequence[Candidate]) -> list[Candidate]:
+    """One candidate per text in any case: the first, but one that may be said before a refused one."""
+    kept: dict[str, Candidate] = {}
+    for candidate in candidates:
+        key = candidate.text.casefold()
+        if key not in kept or (kept[key].refused and not candidate.refused):
+            kept[key] = candidate
+    return list(kept.values())
+
+
+def fallback_line(persona: Persona, conversation: Conversation, seed: int) -> str:
+    """One of the persona's lines by the seed; one that the bot has said here only when no other is left."""
+    said = {turn.text.casefold() for turn in conversation.bot_turns}
+    fresh = [line for line in persona.fallback if line.casefold() not in said]
+    return Random(f"{seed} fallback").choice(fresh or persona.fallback)

@@ -1,0 +1,144 @@
+"""A model's name to its weights and encoder: starter, hub id, local folder, DialoGPT .pkl, LoRA weights."""
+
+import importlib
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from brain.encoding import TurnEncoder, encoder_from_folder
+from brain.errors import CheckpointError, ConfigError
+from brain.hub import cached_gpt2_tokenizers, is_hub_id, snapshot
+from brain.weights import read_json, read_model
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import GPT2LMHeadModel
+
+Role = Literal["forward", "reverse"]
+STARTER = Path(__file__).parent / "starter"
+ADAPTER_CONFIG = "adapter_config.json"
+TOKENIZER_FILES = ("tokenizer.json", "merges.txt")
+WEIGHT_FILES = (".pkl", ".bin", ".pt", ".pth", ".safetensors")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A model in evaluation mode, without gradients, and the tokenizer it was trained with."""
+
+    model: "GPT2LMHeadModel"
+    encoder: TurnEncoder
+    name: str
+
+
+def load(
+    name: str, *, role: Role = "forward", device: str = "auto", dtype: str = "auto", starter: Path = STARTER
+) -> Loaded:
+    """Load a model by name.
+
+    Args:
+        name: starter | a hub id | a folder | a weight file such as the .pkl of the original release |
+            a folder with LoRA weights, which are merged into their base.
+        role: which one of a folder that holds a pair, as the starter does: forward/ and reverse/.
+        device: auto | cpu | cuda | cuda:N.
+        dtype: auto | float32 | bfloat16 | float16; auto is float32 on a CPU, half precision on a GPU.
+        starter: where the embedded default lies.
+    Raises:
+        CheckpointError: it cannot be found, read or trusted, or tokenizer and weights do not belong together.
+        ConfigError: there is no such device or dtype.
+    """
+    path = locate(name, role, starter)
+    if (path / ADAPTER_CONFIG).is_file():
+        return _load_lora(path, name, role, device, dtype)
+    model = read_model(path, *placement(device, dtype))
+    model.name_or_path = name  # peft writes it into LoRA weights as their base
+    return Loaded(model, _encoder(path, model.config.vocab_size), name)
+
+
+def locate(name: str, role: Role, starter: Path = STARTER) -> Path:
+    """The folder or weight file that `name` means, downloaded first when it is a hub id not yet cached.
+
+    Raises:
+        CheckpointError: there is none.
+    """
+    if name == "starter":
+        if not (starter / role).is_dir():
+            raise CheckpointError(f"the starter model is missing from this installation: no {starter / role}")
+        return starter / role
+    path = Path(name).expanduser()
+    if name.strip() and os.path.exists(path):
+        return path / role if (path / role).is_dir() else path
+    is_path = path.suffix in WEIGHT_FILES or ("/" in name and path.parent.is_dir())
+    if is_path or not is_hub_id(name):
+        raise CheckpointError(
+            f"there is no model at '{name}'; give starter, a hub id, a folder or a .pkl file"
+        )
+    return snapshot(name)
+
+
+def placement(device: str, dtype: str) -> tuple["torch.device", "torch.dtype"]:
+    """Resolve "auto" and check that the machine has what is asked for.
+
+    Raises:
+        ConfigError: it has not, or the name is unknown.
+    """
+    import torch
+
+    has_cuda = torch.cuda.is_available()
+    try:
+        where = torch.device(("cuda" if has_cuda else "cpu") if device == "auto" else device)
+    except RuntimeError as error:
+        raise ConfigError(f"device: '{device}' is none of auto, cpu, cuda, cuda:N") from error
+    if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device: this machine has no '{device}'; use auto or cpu")
+    half = torch.bfloat16 if has_cuda and torch.cuda.is_bf16_supported() else torch.float16
+    known = {
+        "auto": torch.float32 if where.type == "cpu" else half,
+        "float32": torch.float32,
+        "bfloat16": torch.bfloat16,
+        "float16": torch.float16,
+    }
+    if dtype not in known:
+        raise ConfigError(f"dtype: '{dtype}' is none of {', '.join(known)}")
+    return where, known[dtype]
+
+
+def _encoder(path: Path, num_rows: int) -> TurnEncoder:
+    """Look in the folder, beside it for one of a pair and for a file, for a file in the cache for GPT-2's."""
+    folders = [path, path.parent] if path.is_file() or path.name in ("forward", "reverse") else [path]
+    for folder in folders:
+        if _has_tokenizer(folder):
+            encoder = encoder_from_folder(folder)
+            if encoder.vocab_size > num_rows:  # fewer is padding, or a corpus too small for the vocabulary
+                raise CheckpointError(
+                    f"{folder}: the tokenizer has {encoder.vocab_size} entries, the model only {num_rows}"
+                )
+            return encoder
+    for folder in cached_gpt2_tokenizers() if path.is_file() else ():
+        encoder = encoder_from_folder(folder)
+        if encoder.vocab_size == num_rows:
+            return encoder
+    raise CheckpointError(
+        f"{path}: no tokenizer; put tokenizer.json, or GPT-2's vocab.json and merges.txt, beside the weights"
+    )
+
+
+def _has_tokenizer(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in TOKENIZER_FILES)
+
+
+def _load_lora(folder: Path, name: str, role: Role, device: str, dtype: str) -> Loaded:
+    base = read_json(folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    if not isinstance(base, str) or os.path.exists(Path(base) / ADAPTER_CONFIG):
+        raise CheckpointError(f"{folder / ADAPTER_CONFIG} names no base model to add the LoRA weights to")
+    if importlib.util.find_spec("peft") is None:
+        raise CheckpointError(f"{folder}: LoRA weights need the package peft: pip install peft")
+    loaded = load(base, role=role, device=device, dtype=dtype)
+    peft = importlib.import_module("peft")
+    try:
+        merged = peft.PeftModel.from_pretrained(loaded.model, str(folder)).merge_and_unload()
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{folder}: the LoRA weights do not fit {base}: {error}") from error
+    encoder = encoder_from_folder(folder) if _has_tokenizer(folder) else loaded.encoder
+    return Loaded(merged.eval().requires_grad_(False), encoder, name)

@@ -1,0 +1,111 @@
+"""Why a candidate may not be said: nothing in it, an echo, a loop, cut off, or a blocked word.
+
+Text is compared after Unicode NFKC and case folding. Standard library only.
+"""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+from brain.config import ChecksConfig
+from brain.dialogue import Conversation, Finish, Turn
+
+_APOSTROPHE = re.compile("['\u2019]")  # typed and typographic
+_NEAR_ECHO_WORDS = 4  # a shorter piece of a turn, such as "pizza", may well be the answer to it
+_REPLACEMENT = "\ufffd"  # broken UTF-8, which Unicode counts among the symbols
+_VARIATION_SELECTORS = "\ufe0e\ufe0f"  # the same emoji, drawn otherwise
+
+
+def refusal(text: str, finish: Finish, conversation: Conversation, checks: ChecksConfig) -> str | None:
+    """Name the first fault of a candidate, in the order of this module's first line.
+
+    Args:
+        text: the candidate, decoded.
+        conversation: what was said before it; the last turn is the one it answers.
+    Returns:
+        "empty", "echo of the user", "echo of itself", "loop", "cut off" or "blocked word"; None when it may
+        be said.
+    """
+    user, bot = _sides(conversation, checks.echo_turns)
+    if not _skeleton(text):
+        return "empty"
+    if any(_is_echo(text, turn.text) for turn in user):
+        return "echo of the user"
+    if any(_is_echo(text, turn.text) for turn in bot):
+        return "echo of itself"
+    if _has_loop(_fold(text).split(), checks) or _has_loop(_spoken_words(text), checks):
+        return "loop"
+    if finish != "stop":
+        return "cut off"
+    return "blocked word" if _has_blocked_word(text, checks.blocked_words) else None
+
+
+def _sides(conversation: Conversation, num_turns: int) -> tuple[Sequence[Turn], Sequence[Turn]]:
+    """The last turns of the user and of the bot."""
+    if num_turns == 0:
+        return (), ()
+    user = tuple(turn for back, turn in enumerate(reversed(conversation.turns)) if back % 2 == 0)
+    return user[:num_turns], conversation.bot_turns[-num_turns:]
+
+
+def _fold(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+
+
+def _words(text: str) -> list[str]:
+    """Runs of letters, digits and their combining marks, which `\\w` would split Hindi or Thai words at."""
+    spaced = (char if unicodedata.category(char)[0] in "LNM" else " " for char in _fold(text))
+    return "".join(spaced).split()
+
+
+def _spoken_words(text: str) -> list[str]:
+    """As `_words`, with "don't" as one word."""
+    return _words(_APOSTROPHE.sub("", text))
+
+
+def _skeleton(text: str) -> str:
+    """Letters, digits and symbols such as emoji, nothing else: empty when the text says nothing."""
+    return "".join(char for char in _fold(text) if _is_telling(char))
+
+
+def _is_telling(char: str) -> bool:
+    category = unicodedata.category(char)
+    return (category[0] in "LNM" or category == "So") and char not in _REPLACEMENT + _VARIATION_SELECTORS
+
+
+def _is_echo(text: str, turn: str) -> bool:
+    """The same letters; or four words and more of the turn, nothing else; or the turn and one word more."""
+    if _skeleton(text) == _skeleton(turn):
+        return True
+    said, heard = _spoken_words(text), _spoken_words(turn)
+    if min(len(said), len(heard)) < _NEAR_ECHO_WORDS:
+        return False
+    return _contains(heard, said) or (len(said) <= len(heard) + 1 and _contains(said, heard))
+
+
+def _contains(words: Sequence[str], piece: Sequence[str]) -> bool:
+    """Whether the piece stands in the words, word for word and unbroken."""
+    return any(words[at : at + len(piece)] == piece for at in range(len(words) - len(piece) + 1))
+
+
+def _has_loop(words: Sequence[str], checks: ChecksConfig) -> bool:
+    """An n-gram too often, a word three times in a row, or two words and the same two again."""
+    ngrams = Counter(zip(*(words[at:] for at in range(checks.ngram)), strict=False))
+    if max(ngrams.values(), default=0) > checks.max_repeats:
+        return True
+    if any(
+        first == second == third for first, second, third in zip(words, words[1:], words[2:], strict=False)
+    ):
+        return True
+    return any(words[at : at + 2] == words[at + 2 : at + 4] for at in range(len(words) - 3))
+
+
+def _has_blocked_word(text: str, blocked_words: Sequence[str]) -> bool:
+    """Whole words and phrases; an entry without letters or digits, such as an emoji, counts anywhere."""
+    folded, words = _fold(text), _words(text)
+    for entry in blocked_words:
+        piece, symbols = _words(entry), _fold(entry).strip()
+        if _contains(words, piece) if piece else symbols and symbols in folded:
+            return True
+    return False

@@ -1,0 +1,92 @@
+"""What waits for the model: the values of one request, and the future its caller waits on.
+
+The futures are `concurrent.futures.Future`: settled by the model's thread, awaited through
+`asyncio.wrap_future`, which also carries a cancellation back. A request whose future is done is not wanted.
+"""
+
+from collections.abc import Sequence
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from brain.config import DecodingConfig
+from brain.dialogue import Candidate, Prompt
+from brain.errors import PromptError
+from brain.protocols import Span
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class GenerateRequest:
+    """Candidates are wanted."""
+
+    prompt: Prompt
+    decoding: DecodingConfig
+    seed: int
+    future: Future[list[Candidate]] = field(default_factory=Future)
+
+    @property
+    def num_rows(self) -> int:
+        """How many rows of a batch it takes at most."""
+        if self.decoding.method == "greedy":
+            return 1
+        return self.decoding.num_beams if self.decoding.method == "beam" else self.decoding.num_candidates
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ScoreRequest:
+    """Log-probabilities are wanted."""
+
+    spans: tuple[Span, ...]
+    future: Future[list[float]] = field(default_factory=Future)
+
+    @property
+    def num_rows(self) -> int:
+        """None: spans are scored in chunks of their own."""
+        return 0
+
+
+Request = GenerateRequest | ScoreRequest
+T = TypeVar("T")
+
+
+def settle(future: Future[T], result: T) -> None:
+    """Hand over the result, unless the caller has gone."""
+    with suppress(InvalidStateError):
+        future.set_result(result)
+
+
+def fail(request: Request, error: BaseException) -> None:
+    """Raise the error at the caller, unless it has gone or has its answer."""
+    with suppress(InvalidStateError):
+        request.future.set_exception(error)
+
+
+def check_prompt(prompt: Prompt, decoding: DecodingConfig, max_positions: int, vocab_size: int) -> None:
+    """Refuse what would fail inside a batch and take the others with it. Raises PromptError."""
+    wanted = len(prompt.ids) + decoding.max_new_tokens
+    if wanted > max_positions:
+        raise PromptError(
+            f"the prompt has {len(prompt.ids)} tokens and {decoding.max_new_tokens} new ones are asked for, "
+            f"but the model has {max_positions} positions"
+        )
+    _check_ids(prompt.ids, "the prompt", vocab_size)
+
+
+def check_spans(spans: Sequence[Span], max_positions: int, vocab_size: int) -> None:
+    """As `check_prompt`, for spans to score."""
+    for number, span in enumerate(spans, start=1):
+        if len(span.context) + len(span.target) > max_positions:
+            raise PromptError(
+                f"span {number} has {len(span.context)} + {len(span.target)} tokens, "
+                f"but the model has {max_positions} positions"
+            )
+        _check_ids(span.context, f"the context of span {number}", vocab_size)
+        _check_ids(span.target, f"the target of span {number}", vocab_size)
+
+
+def _check_ids(ids: Sequence[int], name: str, vocab_size: int) -> None:
+    if not ids:
+        raise PromptError(f"{name} is empty")
+    if min(ids) < 0 or max(ids) >= vocab_size:
+        raise PromptError(f"{name} has a token id outside the vocabulary of {vocab_size}")

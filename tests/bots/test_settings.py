@@ -1,0 +1,93 @@
+"""Settings: what wins over what, and how a mistake is named."""
+
+from pathlib import Path
+
+import pytest
+
+from bots import settings
+from bots.errors import SettingsError
+
+
+@pytest.fixture(autouse=True)
+def _empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def written(text: str) -> Path:
+    path = Path("mine.toml")
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def complaint(file: Path | None = None, flags: dict[str, object] | None = None) -> str:
+    with pytest.raises(SettingsError) as error:
+        settings.load(file, flags)
+    return str(error.value)
+
+
+def test_without_a_file_the_defaults_hold() -> None:
+    assert settings.load() == settings.Settings()
+
+
+def test_a_config_toml_in_the_current_folder_is_read() -> None:
+    Path("config.toml").write_text("[brain]\nmodel = 'other'")
+    assert settings.load().brain.model == "other"
+
+
+def test_a_flag_wins_over_the_environment_and_that_over_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written("[brain.decoding]\ntop_k = 1\nnum_beams = 2\nnum_candidates = 3\n")
+    monkeypatch.setenv("BANTER_BRAIN__DECODING__TOP_K", "20")
+    monkeypatch.setenv("BANTER_BRAIN__DECODING__NUM_BEAMS", "21")
+    decoding = settings.load(file, {"brain.decoding.top_k": 30, "seed": None}).brain.decoding
+    assert (decoding.top_k, decoding.num_beams, decoding.num_candidates) == (30, 21, 3)
+
+
+def test_lists_in_the_environment_are_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BANTER_BRAIN__CHECKS__BLOCKED_WORDS", '["drat"]')
+    assert settings.load().brain.checks.blocked_words == ("drat",)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[brain]\nmodle = 'x'", "mine.toml: unknown key 'brain.modle', did you mean 'model'?"),
+        ("sede = 1", "mine.toml: unknown key 'sede', did you mean 'seed'?"),
+        ("seed = -1", "mine.toml: seed: input should be greater than or equal to 0"),
+        ("seed = ", "mine.toml: not valid TOML: "),
+    ],
+)
+def test_a_mistake_in_the_file_is_named(text: str, sentence: str) -> None:
+    assert complaint(written(text)).startswith(sentence)
+
+
+def test_a_file_that_is_named_must_exist() -> None:
+    assert complaint(Path("gone.toml")) == "gone.toml: there is no such file; check --config"
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("BANTER_SEDE", "environment variable BANTER_SEDE: unknown, did you mean BANTER_SEED?"),
+        (
+            "BANTER_BRAIN__MODLE",
+            "environment variable BANTER_BRAIN__MODLE: unknown key 'brain.modle', did you mean 'model'?",
+        ),
+    ],
+)
+def test_a_mistake_in_the_environment_is_named(
+    name: str, sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "1")
+    assert complaint() == sentence
+
+
+def test_a_mistake_in_a_flag_is_named() -> None:
+    sentence = complaint(flags={"selfplay.turns": 0})
+    assert sentence == "flag: selfplay.turns: input should be greater than or equal to 1"
+
+
+def test_characters_live_here_else_beside_the_program() -> None:
+    beside = settings.load().persona_root
+    Path("persona_data").mkdir()
+    assert settings.load().persona_root == Path("persona_data")
+    assert (beside / "lighthouse" / "persona.toml").is_file()

@@ -1,0 +1,89 @@
+import asyncio
+from pathlib import Path
+
+import pytest
+import torch
+
+from brain.build import build
+from brain.checkpoint import STARTER
+from brain.config import BrainConfig, DecodingConfig
+from brain.dialogue import Conversation, Reply, Turn
+from brain.errors import CheckpointError, ConfigError
+from brain.testing import tiny_encoder, tiny_gpt2
+
+ASKED = Conversation((Turn("do you like tea?"),))
+SAMPLED = DecodingConfig(method="mmi", num_candidates=4, max_new_tokens=6)
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that holds a forward and a reverse model, as the starter does."""
+    folder, encoder = tmp_path_factory.mktemp("pair"), tiny_encoder()
+    for seed, role in enumerate(("forward", "reverse")):
+        tiny_gpt2(encoder, seed=seed).save_pretrained(folder / role)
+    encoder.save(folder / "tokenizer.json")
+    return folder
+
+
+def config(model: Path | str, reverse: str, **options: int) -> BrainConfig:
+    return BrainConfig(model=str(model), reverse=reverse, device="cpu", **options)
+
+
+def answered(settings: BrainConfig) -> Reply:
+    async def once() -> Reply:
+        brain = build(settings)
+        try:
+            return await brain.reply(ASKED, decoding=SAMPLED, seed=7)
+        finally:
+            await brain.close()
+
+    return asyncio.run(once())
+
+
+def test_a_built_brain_answers_and_the_same_seed_repeats_the_reply(pair: Path) -> None:
+    first, again = (answered(config(pair, "none")) for _ in range(2))
+
+    assert first.text
+    assert (first.text, first.candidates, first.chosen) == (again.text, again.candidates, again.chosen)
+
+
+@pytest.mark.parametrize(("reverse", "has_reverse"), [("none", False), ("auto", False), ("pair", True)])
+def test_a_reverse_model_is_loaded_only_when_asked_for(pair: Path, reverse: str, has_reverse: bool) -> None:
+    brain = build(config(pair, str(pair) if reverse == "pair" else reverse))
+    asyncio.run(brain.close())
+
+    assert brain.has_reverse is has_reverse
+
+
+def test_num_threads_reaches_torch(pair: Path) -> None:
+    before = torch.get_num_threads()
+    try:
+        asyncio.run(build(config(pair, "none", num_threads=1)).close())
+
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("role", ["forward", "reverse"])
+def test_a_model_that_is_not_there_is_named_with_its_role(pair: Path, role: str) -> None:
+    missing = "./no/such/model"
+    models = (missing, "none") if role == "forward" else (str(pair), missing)
+
+    with pytest.raises(CheckpointError, match=f"^{role} model: there is no model at '{missing}'"):
+        build(config(*models))
+
+
+def test_a_device_that_is_not_there_is_a_configuration_error(pair: Path) -> None:
+    with pytest.raises(ConfigError, match="no 'cuda:99'"):
+        build(BrainConfig(model=str(pair), device="cuda:99"))
+
+
+@pytest.mark.skipif(
+    not (STARTER / "reverse" / "config.json").is_file(), reason="the starter is not trained yet"
+)
+def test_the_starter_brings_its_own_reverse_model() -> None:
+    brain = build(BrainConfig(device="cpu"))
+    asyncio.run(brain.close())
+
+    assert brain.has_reverse
