@@ -22,7 +22,8 @@ async def run(chat: Chat, command: Command) -> Outgoing:
     entry = COMMANDS.get(command.name)
     if entry is not None:
         return await entry.run(chat, command.argument)
-    nearest = get_close_matches(command.name, COMMANDS, n=1)
+    begun = [name for name in COMMANDS if name.startswith(command.name)]
+    nearest = begun or get_close_matches(command.name, COMMANDS, n=1, cutoff=0.5)
     hint = f"did you mean /{nearest[0]}?" if nearest else "/help lists the commands."
     return Outgoing(f"There is no /{command.name}; {hint}")
 

@@ -108,7 +108,7 @@ def tiny_encoder(vocab_size: int = 300) -> TurnEncoder:
 
 
 def tiny_gpt2(encoder: Encoder, n_positions: int = 64, seed: int = 0) -> GPT2LMHeadModel:
-    """A random GPT-2 of 2 layers, 32 wide, whose turns end: after some ten tokens, or two with top k 10.
+    """A random GPT-2 of 2 layers, 32 wide, whose turns end: after ten tokens, or two with top k 10.
 
     Args:
         seed: of the weights; torch's own random state is left as it was.

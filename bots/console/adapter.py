@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.completion import NestedCompleter
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.shortcuts import CompleteStyle
@@ -17,6 +18,26 @@ from bots.console.convert import event_from_line, renderable_from_outgoing
 from bots.messages import Command, Handler, Outgoing, Usage
 
 PROMPT = FormattedText([("bold ansigreen", "you: ")])
+
+
+class CommandCompleter(Completer):
+    """Completes a slash command, then the word after it."""
+
+    def __init__(self, usages: Sequence[Usage]) -> None:
+        self._usages = {usage.name: usage for usage in usages}
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
+        """What may stand at the cursor; nothing in a line that is no command."""
+        name, space, argument = document.text_before_cursor.removeprefix("/").partition(" ")
+        if not document.text_before_cursor.startswith("/"):
+            return
+        known = self._usages.get(name.lower())
+        choices = (known.choices if known else ()) if space else tuple(self._usages)
+        begun = argument if space else name
+        for choice in choices:
+            if choice.startswith(begun.lower()):
+                summary = "" if space else self._usages[choice].summary
+                yield Completion(choice, start_position=-len(begun), display_meta=summary)
 
 
 class ConsoleAdapter:
@@ -58,12 +79,9 @@ class ConsoleAdapter:
                 return
 
     def _session(self) -> PromptSession[str]:
-        words = {
-            f"/{usage.name}": {choice: None for choice in usage.choices} or None for usage in self._usages
-        }
         return PromptSession(
             history=InMemoryHistory(),
-            completer=NestedCompleter.from_nested_dict(words),
+            completer=CommandCompleter(self._usages),
             complete_style=CompleteStyle.READLINE_LIKE,
             complete_while_typing=False,
         )

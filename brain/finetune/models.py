@@ -66,15 +66,16 @@ def _from_base(config: TrainConfig) -> tuple[PreTrainedModel, TurnEncoder]:
     return loaded.model, loaded.encoder
 
 
-def write_model(
-    model: PreTrainedModel, encoder: TurnEncoder, folder: Path, dtype: torch.dtype | None = None
-) -> None:
-    """Write an ordinary transformers folder with tokenizer.json; it appears or is replaced as a whole."""
+def write_model(model: PreTrainedModel, encoder: TurnEncoder | None, folder: Path) -> None:
+    """Write an ordinary transformers folder; it appears or is replaced as a whole.
+
+    With an encoder it holds tokenizer.json too; without, the tokenizer lies beside it.
+    """
     new = folder.with_name(folder.name + ".new")
     shutil.rmtree(new, ignore_errors=True)
-    state = {name: value.to(dtype or value.dtype) for name, value in model.state_dict().items()}
-    model.save_pretrained(new, state_dict=state)
-    encoder.save(new / "tokenizer.json")
+    model.save_pretrained(new)
+    if encoder:
+        encoder.save(new / "tokenizer.json")
     replace_folder(new, folder)
 
 
