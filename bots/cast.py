@@ -6,7 +6,7 @@ from typing import Any
 
 from brain.config import BrainConfig, DecodingConfig
 from brain.errors import PersonaError
-from brain.persona import Persona, find_persona, list_personas
+from brain.persona import DEFAULT_PERSONA, Persona, find_persona, list_personas
 
 
 class Cast:
@@ -35,7 +35,8 @@ class Cast:
 
     def slugs(self) -> tuple[str, ...]:
         """Names that `find` knows, for completion and lists."""
-        return tuple(persona.slug for persona in list_personas(self._root))
+        slugs = [DEFAULT_PERSONA.slug, *(persona.slug for persona in list_personas(self._root))]
+        return tuple(dict.fromkeys(slugs))
 
     def decoding(self, persona: Persona, overrides: Mapping[str, Any] | None = None) -> DecodingConfig:
         """How this character decodes, with `overrides` on top of all.

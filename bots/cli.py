@@ -3,9 +3,11 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated
 
 import typer
+
+from bots import flags
 
 cli = typer.Typer(
     name="banter",
@@ -17,42 +19,17 @@ cli = typer.Typer(
 personas = typer.Typer(help="Characters: list, show, new.", rich_markup_mode=None)
 cli.add_typer(personas, name="persona")
 
-Config = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="Settings; default: config.toml, if there is one."),
-]
-PersonaName = Annotated[
-    str | None, typer.Option("--persona", metavar="NAME", help="Who speaks; see `banter persona list`.")
-]
-Model = Annotated[
-    str | None,
-    typer.Option(
-        "--model", metavar="M", help="starter, a hub id, a folder, or a .pkl of the original release."
-    ),
-]
-Reverse = Annotated[
-    str | None, typer.Option("--reverse", metavar="M", help="Reverse model for MMI: auto, none or a model.")
-]
-Decoding = Annotated[
-    Literal["greedy", "sample", "beam", "mmi"] | None,
-    typer.Option("--decoding", help="How replies are made."),
-]
-Seed = Annotated[
-    int | None, typer.Option("--seed", metavar="N", help="Repeat a run: the same seed, the same replies.")
-]
-Json = Annotated[bool, typer.Option("--json", help="JSON lines in and out; so far the only form.")]
-
 
 @cli.command(epilog='Example: echo "Hello there" | banter chat --plain')
 def chat(
-    persona: PersonaName = None,
-    model: Model = None,
-    decoding: Decoding = None,
-    seed: Seed = None,
+    persona: flags.PersonaName = None,
+    model: flags.Model = None,
+    decoding: flags.Decoding = None,
+    seed: flags.Seed = None,
     plain: Annotated[
         bool | None, typer.Option("--plain/--no-plain", help="One line out for each line in, nothing else.")
     ] = None,
-    config: Config = None,
+    config: flags.Config = None,
 ) -> None:
     """Talk with the bot.
 
@@ -62,8 +39,8 @@ def chat(
     """
     from bots import app
 
-    flags = _flags(persona=persona, model=model, decoding=decoding, seed=seed)
-    app.work(config, flags | {"chat.plain": plain}, app.chat)
+    given = flags.by_key(persona=persona, model=model, decoding=decoding, seed=seed)
+    app.work(config, given | {"chat.plain": plain}, app.chat)
 
 
 @cli.command(epilog='Example: banter selfplay "Hello there" --turns 6 --seed 1')
@@ -72,14 +49,14 @@ def selfplay(
     turns: Annotated[
         int | None, typer.Option("--turns", metavar="N", help="Lines in all, the opening included.")
     ] = None,
-    persona: PersonaName = None,
-    model: Model = None,
-    decoding: Decoding = None,
-    seed: Seed = None,
+    persona: flags.PersonaName = None,
+    model: flags.Model = None,
+    decoding: flags.Decoding = None,
+    seed: flags.Seed = None,
     plain: Annotated[
         bool | None, typer.Option("--plain/--no-plain", help="Bare turns, without the speakers' numbers.")
     ] = None,
-    config: Config = None,
+    config: flags.Config = None,
 ) -> None:
     """Let the bot talk with itself.
 
@@ -87,19 +64,19 @@ def selfplay(
     """
     from bots import app
 
-    flags = _flags(persona=persona, model=model, decoding=decoding, seed=seed)
-    app.work(config, flags | {"selfplay.turns": turns, "selfplay.plain": plain}, app.self_play(text))
+    given = flags.by_key(persona=persona, model=model, decoding=decoding, seed=seed)
+    app.work(config, given | {"selfplay.turns": turns, "selfplay.plain": plain}, app.self_play(text))
 
 
 @cli.command(epilog="""Example: echo '{"turns": ["Hello there"]}' | banter reply --json""")
 def reply(
-    persona: PersonaName = None,
-    model: Model = None,
-    reverse: Reverse = None,
-    decoding: Decoding = None,
-    seed: Seed = None,
-    as_json: Json = True,
-    config: Config = None,
+    persona: flags.PersonaName = None,
+    model: flags.Model = None,
+    reverse: flags.Reverse = None,
+    decoding: flags.Decoding = None,
+    seed: flags.Seed = None,
+    as_json: flags.Json = True,
+    config: flags.Config = None,
 ) -> None:
     """Answer conversations, JSON lines in and out.
 
@@ -111,12 +88,17 @@ def reply(
     """
     from bots import app
 
-    flags = _flags(persona=persona, model=model, reverse=reverse, decoding=decoding, seed=seed)
-    app.work(config, flags, app.json_lines("reply"))
+    given = flags.by_key(persona=persona, model=model, reverse=reverse, decoding=decoding, seed=seed)
+    app.work(config, given, app.json_lines("reply"))
 
 
 @cli.command(epilog="""Example: echo '{"turns": ["Hi"], "response": "Hello!"}' | banter score --json""")
-def score(model: Model = None, reverse: Reverse = None, as_json: Json = True, config: Config = None) -> None:
+def score(
+    model: flags.Model = None,
+    reverse: flags.Reverse = None,
+    as_json: flags.Json = True,
+    config: flags.Config = None,
+) -> None:
     """Score given responses, JSON lines in and out.
 
     In: {"turns": [str, ...], "response": str}. Out: forward, log P(response + end | turns), and reverse,
@@ -125,7 +107,7 @@ def score(model: Model = None, reverse: Reverse = None, as_json: Json = True, co
     """
     from bots import app
 
-    app.work(config, _flags(model=model, reverse=reverse), app.json_lines("score"))
+    app.work(config, flags.by_key(model=model, reverse=reverse), app.json_lines("score"))
 
 
 @cli.command(epilog="Example: banter finetune --data chats.jsonl --base starter --out runs/mine")
@@ -161,8 +143,8 @@ def finetune(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on from the last resume point in --out.")
     ] = False,
-    seed: Seed = None,
-    config: Config = None,
+    seed: flags.Seed = None,
+    config: flags.Config = None,
 ) -> None:
     """Train a model on dialogues.
 
@@ -173,18 +155,18 @@ def finetune(
     from bots import settings
 
     files = [*(data or ()), *(more_data or ())]
-    flags = {"data": files, "dev": dev, "base": base, "out": out, "lora": lora, "reverse": reverse}
+    given = {"data": files, "dev": dev, "base": base, "out": out, "lora": lora, "reverse": reverse}
     run = work.train_config(
         settings.load(config),
         scratch or recipe,
-        {**flags, "resume": resume, "seed": seed},
+        {**given, "resume": resume, "seed": seed},
         scratch is not None,
     )
     typer.echo(work.train(run))
 
 
 @personas.command("list", epilog="Example: banter persona list")
-def persona_list(config: Config = None) -> None:
+def persona_list(config: flags.Config = None) -> None:
     """One character per line: folder, name, description, separated by tabs."""
     from bots import characters, settings
     from brain.persona import list_personas
@@ -196,7 +178,7 @@ def persona_list(config: Config = None) -> None:
 @personas.command("show", epilog="Example: banter persona show lighthouse")
 def persona_show(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Folder or name of the character.")],
-    config: Config = None,
+    config: flags.Config = None,
 ) -> None:
     """All about one character."""
     from bots import characters, settings
@@ -208,7 +190,7 @@ def persona_show(
 @personas.command("new", epilog="Example: banter persona new old-sailor")
 def persona_new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its folder: a-z, 0-9, - and _.")],
-    config: Config = None,
+    config: flags.Config = None,
 ) -> None:
     """Begin a character: writes a commented persona.toml to edit."""
     from bots import characters, settings
@@ -254,19 +236,3 @@ def _judged(error: Exception) -> tuple[str, int]:
     if isinstance(error, BrainError):
         return str(error), 2 if isinstance(error, (ConfigError, CheckpointError, PersonaError)) else 1
     return f"{type(error).__name__}: {error}; `python -X dev -m bots …` shows where", 1
-
-
-def _flags(**values: object) -> dict[str, Any]:
-    """Flags shared by the verbs, by the keys of config.toml they stand for."""
-    keys = {
-        "persona": "persona",
-        "seed": "seed",
-        "model": "brain.model",
-        "reverse": "brain.reverse",
-        "decoding": "brain.decoding.method",
-    }
-    return {keys[name]: value for name, value in values.items()}
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

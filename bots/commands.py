@@ -57,8 +57,7 @@ async def _undo(chat: Chat, argument: str) -> Outgoing:
 
 async def _persona(chat: Chat, argument: str) -> Outgoing:
     if not argument:
-        others = ", ".join(chat.cast.slugs()) or "none yet; `banter persona new NAME` begins one"
-        return Outgoing(f"You talk with {chat.persona.name}. Characters: {others}")
+        return Outgoing(f"You talk with {chat.persona.name}. There are: {', '.join(chat.cast.slugs())}")
     chat.persona = chat.cast.find(argument)
     greeting = chat.persona.greeting
     return Outgoing(

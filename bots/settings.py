@@ -43,10 +43,12 @@ class SelfplaySettings(Options):
 
 
 class LinesSettings(Options):
-    """Defaults of the verbs that read one JSON object per line: `banter reply` and `banter score`."""
+    """Bounds of what comes through a pipe: `banter reply`, `banter score` and a piped `banter chat`."""
 
     max_in_flight: Annotated[int, Field(ge=1)] = 128  # lines being answered at once
-    max_line_bytes: Annotated[int, Field(ge=1024)] = 1 << 20  # a longer line is an error of its own
+    max_line_bytes: Annotated[int, Field(ge=1024)] = (
+        1 << 20
+    )  # a longer line gets an error; in a chat it loses its end
 
 
 class Settings(BaseSettings):

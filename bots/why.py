@@ -25,7 +25,7 @@ def _sentences(reply: Reply, num_turns: int) -> list[str]:
     if reply.prompt.is_cut:
         history += "; the newest turn was too long and lost its beginning"
     refused = sum(candidate.refused is not None for candidate in reply.candidates)
-    choice = f"Candidates: {len(reply.candidates)}, {refused} refused"
+    choice = f"Candidates: {len(reply.candidates)} different ones, {refused} refused"
     if reply.draws > 1:
         choice += f", {reply.draws} draws"
     chosen = (

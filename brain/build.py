@@ -1,7 +1,7 @@
 """BrainConfig to Brain: the only place where engines are made."""
 
 from brain.brain import Brain
-from brain.checkpoint import Loaded, Role, load
+from brain.checkpoint import Loaded, Role, has_pair, load
 from brain.config import BrainConfig
 from brain.errors import CheckpointError
 from brain.protocols import Engine
@@ -10,19 +10,18 @@ from brain.protocols import Engine
 def build(config: BrainConfig) -> Brain:
     """Load the models and start their engines; blocks for seconds, and longer when a model is downloaded.
 
-    `reverse = "auto"` is the starter's reverse model for the starter, and none for any other model.
+    `reverse = "auto"` is the reverse model beside the forward one: the starter's, or that of a folder with
+    both forward/ and reverse/; none for any other model.
 
     Raises:
         CheckpointError: a model cannot be found, read or trusted.
         ConfigError: this machine has no such device.
     """
     forward = _load(config.model, "forward", config)
-    reverse = "starter" if config.reverse == "auto" and config.model == "starter" else config.reverse
-    loaded = None if reverse in ("auto", "none") else _load(reverse, "reverse", config)
-    if config.num_threads:
-        import torch
-
-        torch.set_num_threads(config.num_threads)
+    reverse = config.reverse
+    if reverse == "auto":
+        reverse = config.model if has_pair(config.model) else "none"
+    loaded = None if reverse == "none" else _load(reverse, "reverse", config)
     return Brain(_engine(forward, config), config, None if loaded is None else _engine(loaded, config))
 
 

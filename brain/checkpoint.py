@@ -77,6 +77,12 @@ def locate(name: str, role: Role, starter: Path = STARTER) -> Path:
     return snapshot(name)
 
 
+def has_pair(name: str) -> bool:
+    """Whether `name` brings its own reverse model: the starter, or a folder with forward/ and reverse/."""
+    folder = Path(name).expanduser()
+    return name == "starter" or all((folder / role).is_dir() for role in ("forward", "reverse"))
+
+
 def placement(device: str, dtype: str) -> tuple["torch.device", "torch.dtype"]:
     """Resolve "auto" and check that the machine has what is asked for.
 

@@ -72,7 +72,7 @@ class BrainConfig(Options):
     """Which models think, on what, and how much history they see."""
 
     model: str = "starter"  # starter | hub id | folder | .pkl of the original release
-    reverse: str = "auto"  # for MMI: auto = the starter's own, none for other models | none | a model
+    reverse: str = "auto"  # for MMI: auto = the one beside the model, if any | none | a model
     device: str = "auto"  # auto | cpu | cuda | cuda:N
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     num_threads: Annotated[int, Field(ge=0)] = 0  # 0 = what torch finds

@@ -2,10 +2,10 @@
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,15 +14,15 @@ import pytest
 Banter = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
-def test_help_is_there_at_once(banter: Banter) -> None:
+def test_help_takes_less_than_a_quarter_of_a_second(banter: Banter) -> None:
     seconds = []
-    for _ in range(5):
-        started = time.perf_counter()
+    for _ in range(3):  # of the processor, so that a busy machine does not matter
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
         done = banter("--help")
-        seconds.append(time.perf_counter() - started)
-        assert done.returncode == 0
-    assert min(seconds) < 0.25
+        seconds.append(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
+    assert done.returncode == 0
     assert b"selfplay" in done.stdout
+    assert min(seconds) < 0.25
 
 
 @pytest.mark.parametrize(

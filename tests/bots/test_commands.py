@@ -47,7 +47,7 @@ async def test_persona_changes_who_speaks(make_chat: MakeChat, tmp_path: Path) -
     (tmp_path / "brisk").mkdir()
     (tmp_path / "brisk" / "persona.toml").write_text('name = "Brisk"\ngreeting = "In you come!"')
     chat = make_chat()
-    assert commands.usages(chat)[4].choices == ("brisk",)
+    assert commands.usages(chat)[4].choices == ("banter", "brisk")
     answer = await Dispatcher(chat)(Command("persona", "brisk"))
     assert answer == Outgoing("In you come!", speaker="Brisk")
     assert chat.persona.name == "Brisk"
@@ -71,4 +71,4 @@ async def test_why_shows_every_candidate_and_what_was_refused(
     assert answer.table.rows[0][-1] == "echo of the user"
     assert answer.table.marked > 0
     assert answer.text.startswith("History: 1 turn, ")
-    assert "Candidates: 3, 1 refused" in answer.text
+    assert "Candidates: 3 different ones, 1 refused" in answer.text

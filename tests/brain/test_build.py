@@ -47,9 +47,14 @@ def test_a_built_brain_answers_and_the_same_seed_repeats_the_reply(pair: Path) -
     assert (first.text, first.candidates, first.chosen) == (again.text, again.candidates, again.chosen)
 
 
-@pytest.mark.parametrize(("reverse", "has_reverse"), [("none", False), ("auto", False), ("pair", True)])
-def test_a_reverse_model_is_loaded_only_when_asked_for(pair: Path, reverse: str, has_reverse: bool) -> None:
-    brain = build(config(pair, str(pair) if reverse == "pair" else reverse))
+@pytest.mark.parametrize(
+    ("model", "reverse", "has_reverse"),
+    [(".", "none", False), (".", "auto", True), ("forward", "auto", False), ("forward", "pair", True)],
+)
+def test_a_reverse_model_is_the_one_beside_or_the_one_named(
+    pair: Path, model: str, reverse: str, has_reverse: bool
+) -> None:
+    brain = build(config(pair / model, str(pair) if reverse == "pair" else reverse))
     asyncio.run(brain.close())
 
     assert brain.has_reverse is has_reverse
