@@ -40,7 +40,7 @@ constraints: $(VENV)/.dev-installed
 	mv constraints.new constraints.txt
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find bots brain tests -name __pycache__ -prune -exec rm -rf {} +
 
 # Stamps are written last, so an interrupted installation is taken up again. What pip has to say goes to stderr,
