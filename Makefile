@@ -30,9 +30,17 @@ fix: $(VENV)/.dev-installed
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
-## Train the starter model again: recipe, seeds and figures stand in its model card. Hours on a processor.
-starter:
-	@echo "See brain/starter/README.md for the data and the commands." >&2
+## Train the starter again from ./corpora, as its model card tells; about two hours on two cores. Killed, it goes on.
+# The variables keep large allocations from going back to the system and idle threads from spinning.
+starter: export OMP_WAIT_POLICY = PASSIVE
+starter: export MALLOC_MMAP_MAX_ = 0
+starter: export MALLOC_TRIM_THRESHOLD_ = 8000000000
+starter: export THP_MEM_ALLOC_ENABLE = 1
+starter: $(VENV)/.chat-installed
+	@test -d corpora || { echo "Put the corpora that brain/starter/README.md names into ./corpora first." >&2; exit 2; }
+	$(VENV)/bin/banter finetune --scratch brain/starter/forward.toml --resume
+	$(VENV)/bin/banter finetune --recipe brain/starter/reverse.toml --resume
+	$(RUN) brain.finetune.pair runs/forward/model runs/reverse/model brain/starter
 
 ## Write constraints.txt anew from the environment, after an upgrade.
 constraints: $(VENV)/.dev-installed
