@@ -144,12 +144,12 @@ async def measure(args: argparse.Namespace) -> dict[str, object]:
             **faults(prompts, chosen[method]),
             "seconds_per_reply": round(seconds / len(texts), 3),
         }
-    better = [
-        b.candidates[b.chosen].logprob > g.candidates[g.chosen].logprob - 1e-4
+    gains = [
+        b.candidates[0].logprob - g.candidates[0].logprob
         for b, g in zip(chosen["beam"], chosen["greedy"], strict=True)
-        if b.chosen >= 0 and g.chosen >= 0
-    ]
-    report["beam_at_least_greedy"] = round(sum(better) / len(better), 3)
+    ]  # what the search found, unchecked
+    report["beam_above_greedy"] = round(sum(gain > 1e-4 for gain in gains) / len(gains), 3)
+    report["beam_below_greedy"] = round(sum(gain < -1e-4 for gain in gains) / len(gains), 3)
     openings = [talk[0] for talk in talks["self_dialogue"][:OPENINGS]]
     plays = await asyncio.gather(*(self_play(brain, opening, i) for i, opening in enumerate(openings)))
     report["self_play"] = aliveness(plays)

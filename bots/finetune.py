@@ -13,7 +13,9 @@ from brain.finetune.config import TrainConfig
 def train_config(
     settings: Settings, recipe: Path | None, flags: Mapping[str, object], from_scratch: bool = False
 ) -> TrainConfig:
-    """Merge the values of one run: a flag wins over the recipe, that over section [finetune] of config.toml.
+    """Merge the values of one run.
+
+    A flag wins over the recipe, which is named by a flag, and that over the environment and config.toml.
 
     Args:
         recipe: a TOML file with keys of TrainConfig.
@@ -26,6 +28,8 @@ def train_config(
     given = {key: value for key, value in flags.items() if value not in (None, [], ())}
     from_file = _read(recipe) if recipe else {}
     base: dict[str, Any] = settings.finetune.model_dump()
+    if settings.seed is not None:
+        base["seed"] = settings.seed
     optim = {**base.pop("optim"), **from_file.get("optim", {})}
     values = {**base, **from_file, **given, "optim": optim}
     if from_scratch and "scratch" not in from_file:

@@ -65,7 +65,9 @@ class FinetuneConfig(Options):
 class TrainConfig(FinetuneConfig):
     """Everything one run needs; the same value and data give the same weights on the same machine."""
 
-    data: Annotated[tuple[str, ...], Field(min_length=1)]  # FILE, or FILE@0.1 (a tenth per pass), FILE@3
+    data: Annotated[
+        tuple[str, ...], Field(min_length=1)
+    ]  # FILE, FILE@0.1 (a tenth, drawn once), FILE@3 (three copies)
     dev: tuple[str, ...] = ()
     out: Path
     base: str | None = None  # model to go on from; None needs scratch

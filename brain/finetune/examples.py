@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from brain.dialogue import Session
-from brain.encoding import TurnEncoder
+from brain.encoding import TurnEncoder, clean_turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,11 @@ def encode_session(session: Session, encoder: TurnEncoder) -> list[EncodedTurn]:
     """Tokenise a session's turns; turns without text are left out."""
     texts = [turn.text for turn in session.turns]
     encoded = zip(encoder.encode_texts(texts), session.weights, texts, strict=True)
-    return [EncodedTurn(ids, weight, len(text.encode())) for ids, weight, text in encoded if len(ids) > 1]
+    return [
+        EncodedTurn(ids, weight, len(clean_turn(text).encode()))
+        for ids, weight, text in encoded
+        if len(ids) > 1
+    ]
 
 
 def ordered(turns: Sequence[EncodedTurn], *, reverse: bool, train_first: bool) -> list[EncodedTurn]:
@@ -105,4 +109,5 @@ def _window(turns: Sequence[EncodedTurn], num_context: int, max_len: int) -> Win
         ids += turn.ids
         weights += [weight] * len(turn.ids)
         num_bytes += turn.num_bytes if weight else 0
-    return Window(ids[:max_len], weights[:max_len], num_bytes)
+    share = min(1.0, max_len / len(ids))  # a cut turn counts for the part that is kept
+    return Window(ids[:max_len], weights[:max_len], round(num_bytes * share))

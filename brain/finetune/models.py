@@ -7,9 +7,10 @@ from pathlib import Path
 import torch
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
+from transformers.utils import logging
 
 from brain.encoding import TurnEncoder, encoder_from_folder, train_encoder
-from brain.errors import DataError
+from brain.errors import ConfigError, DataError
 from brain.finetune.config import TrainConfig
 from brain.finetune.corpus import texts
 
@@ -18,9 +19,14 @@ def starting_point(config: TrainConfig) -> tuple[PreTrainedModel, TurnEncoder]:
     """The model to train, in float32, and its encoder.
 
     Raises:
-        CheckpointError: the base cannot be loaded. DataError: the text is too little for the vocabulary.
+        CheckpointError: the base cannot be loaded.
+        ConfigError: rows are longer than its positions.
+        DataError: a shared tokenizer has more entries than vocab_size.
     """
     model, encoder = _from_scratch(config) if config.scratch else _from_base(config)
+    longest, positions = max(config.optim.row_lens), int(getattr(model.config, "max_position_embeddings", 0))
+    if longest > positions:
+        raise ConfigError(f"optim.row_lens go up to {longest}, but {config.base} has {positions} positions")
     for module in model.modules():
         if isinstance(module, nn.Dropout):
             module.p = config.optim.dropout
@@ -73,6 +79,7 @@ def write_model(model: PreTrainedModel, encoder: TurnEncoder | None, folder: Pat
     """
     new = folder.with_name(folder.name + ".new")
     shutil.rmtree(new, ignore_errors=True)
+    logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers types it not
     model.save_pretrained(new)
     if encoder:
         encoder.save(new / "tokenizer.json")

@@ -5,7 +5,7 @@ import os
 import platform
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -18,10 +18,18 @@ from brain.encoding import TurnEncoder
 from brain.errors import ConfigError
 from brain.finetune.config import TrainConfig
 from brain.finetune.models import replace_folder
+from brain.finetune.run_card import write_card
 from brain.finetune.sessions import hash_of, split_rate
 
 LOG_EVERY = 10  # optimiser steps per line of metrics.jsonl
 FORMAT = 1
+MAY_CHANGE = {
+    "resume",
+    "eval_every",
+    "save_every",
+    "patience",
+    "num_threads",
+}  # between two sittings of a run
 
 
 @dataclass
@@ -33,6 +41,7 @@ class Position:
     micro_step: int = 0  # micro-batches of this epoch already used
     best_val_loss: float | None = None
     best_step: int = 0
+    best_nats_per_byte: dict[str, float] = field(default_factory=dict)
     evals_without_gain: int = 0
     seconds: float = 0.0  # of training, over all sittings
 
@@ -53,12 +62,38 @@ class RunLog:
         self._losses: list[float] = []
         self._tokens, self._since = 0, time.monotonic()
         self._sitting = time.monotonic()
-        self._scores: dict[str, tuple[float, float]] = {}
+        self._run: dict[str, Any] = {}
 
-    def refuse_foreign_folder(self) -> None:
-        """Raise ConfigError when `out` already holds a run that this one would overwrite."""
-        if (self._dir / "run.json").exists() and not self._config.resume:
+    def check_folder(self) -> None:
+        """Look at what `out` holds already.
+
+        Raises:
+            ConfigError: a run that this one would overwrite, or to be resumed with other options or data.
+        """
+        path = self._dir / "run.json"
+        if not path.exists() or not any(self._dir.glob("state*/position.json")):
+            return
+        if not self._config.resume:
             raise ConfigError(f"{self._dir} holds a run already; go on with --resume or name another --out")
+        before, now = json.loads(path.read_text()), self._identity()
+        old, new = _flat(before["config"]), _flat(now["config"])
+        for key in sorted(old.keys() | new.keys()):
+            if old.get(key) != new.get(key) and key not in MAY_CHANGE and key != "optim.epochs":
+                raise ConfigError(
+                    f"{self._dir}: cannot resume with another {key}, {new.get(key)} instead of "
+                    f"{old.get(key)}; name another --out"
+                )
+        if before["data"] != now["data"]:
+            raise ConfigError(
+                f"{self._dir}: cannot resume, a data file has changed since; name another --out"
+            )
+
+    def _identity(self) -> dict[str, Any]:
+        files = (*self._config.data, *self._config.dev)
+        return {
+            "config": self._config.model_dump(mode="json"),
+            "data": {name: hash_of(split_rate(name)[0]) for name in files},
+        }
 
     def start(self) -> Position:
         """Make the folder for a new run."""
@@ -85,6 +120,7 @@ class RunLog:
         new = self._state_dir.with_name("state.new")
         self._count_seconds(position)
         accelerator.save_state(str(new))
+        accelerator.wait_for_everyone()
         if self._is_main:
             (new / "position.json").write_text(json.dumps(asdict(position)))
             replace_folder(new, self._state_dir)
@@ -92,7 +128,6 @@ class RunLog:
 
     def describe(
         self,
-        config: TrainConfig,
         encoder: TurnEncoder,
         model: torch.nn.Module,
         num_steps: int,
@@ -101,10 +136,9 @@ class RunLog:
         """Write run.json as known before the first step, and start the progress bar."""
         if not self._is_main:
             return
-        self._run: dict[str, Any] = {
+        self._run = {
             "format": FORMAT,
-            "config": config.model_dump(mode="json"),
-            "data": {name: hash_of(split_rate(name)[0]) for name in (*config.data, *config.dev)},
+            **self._identity(),
             "parameters": sum(p.numel() for p in model.parameters()),
             "vocab_size": encoder.vocab_size,
             "tokens_per_epoch": num_tokens,
@@ -174,8 +208,13 @@ class RunLog:
         best = position.best_val_loss is None or val_loss < position.best_val_loss
         position.evals_without_gain = 0 if best else position.evals_without_gain + 1
         if best:
-            position.best_val_loss, position.best_step, self._scores = val_loss, position.step, scores
+            position.best_val_loss, position.best_step = val_loss, position.step
+            position.best_nats_per_byte = per_byte
         return best
+
+    def is_patience_lost(self, position: Position) -> bool:
+        """Whether so many validations in a row brought nothing that the run ends early."""
+        return 0 < self._config.patience <= position.evals_without_gain
 
     def finish(self, position: Position) -> None:
         """Complete run.json and take the progress bar down."""
@@ -188,11 +227,12 @@ class RunLog:
                 "best_val_loss": val,
                 "best_perplexity": None if val is None else float(torch.tensor(val).exp()),
                 "best_step": position.best_step,
-                "best_nats_per_byte": {name: value for name, (_, value) in self._scores.items()},
+                "best_nats_per_byte": position.best_nats_per_byte,
                 "steps": position.step,
                 "seconds": round(position.seconds, 1),
             }
             self._write_run()
+            write_card(self.model_dir, self._run)
 
     def _count_seconds(self, position: Position) -> None:
         now = time.monotonic()
@@ -212,3 +252,12 @@ class RunLog:
         path = self._dir / "run.json"
         path.with_suffix(".new").write_text(json.dumps(self._run, indent=1) + "\n")
         os.replace(path.with_suffix(".new"), path)
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested options by dotted key."""
+    out: dict[str, Any] = {}
+    for key, value in tree.items():
+        inner = isinstance(value, dict)
+        out |= _flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return out

@@ -86,7 +86,7 @@ def _open_text(path: Path) -> TextIO:
 def _object(path: Path, line_no: int, line: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(path, line_no, f"not valid JSON; {SHAPE}") from error
     if not isinstance(value, dict):
         raise DataError(path, line_no, f"not an object; {SHAPE}")

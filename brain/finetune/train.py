@@ -56,7 +56,8 @@ def run(config: TrainConfig) -> Path:
     the last without dev data), out/state (resume point, replaced as a whole every save_every steps).
 
     Raises:
-        ConfigError: the output folder holds another run, or LoRA is asked for.
+        ConfigError: the output folder holds another run, rows are longer than the model's positions, or LoRA
+            is asked for.
         DataError, CheckpointError: data or base model cannot be read.
     """
     if config.lora:
@@ -71,7 +72,7 @@ def run(config: TrainConfig) -> Path:
     )
     logging.getLogger("accelerate").setLevel(logging.ERROR)  # tied embeddings are stored once, as they should
     log = RunLog(config, is_main=accelerator.is_main_process)
-    log.refuse_foreign_folder()
+    log.check_folder()
 
     model, encoder = starting_point(config)
     train, dev = encoded_corpora(config, encoder)
@@ -92,11 +93,11 @@ def run(config: TrainConfig) -> Path:
     peaks = [group["lr"] for optimizer in optimizers for group in optimizer.param_groups]
     prepared, *optimizers = accelerator.prepare(loss_module, *optimizers)
     position = log.resume(accelerator) if config.resume else log.start()
-    log.describe(config, encoder, model, num_steps, sum(len(t.ids) for turns in train for t in turns))
+    log.describe(encoder, model, num_steps, sum(len(t.ids) for turns in train for t in turns))
 
     prepared.train()
     micro_batches = _micro_batches(plan, config, accelerator, position.epoch, position.micro_step)
-    while position.step < num_steps:
+    while position.step < num_steps and not log.is_patience_lost(position):
         # 1. the micro-batches of this step, and the weight they carry over all processes
         taken = [next(micro_batches) for _ in range(optim.accumulation)]
         batches = [rows.collate().to(accelerator.device) for _, _, rows in taken]
@@ -135,8 +136,6 @@ def run(config: TrainConfig) -> Path:
             prepared.train()
         if is_last or position.step % config.save_every == 0:
             log.save(accelerator, position)
-        if config.patience and position.evals_without_gain >= config.patience:
-            break
     if not dev_plans:
         _write(accelerator, prepared, encoder, log.model_dir)
     log.finish(position)

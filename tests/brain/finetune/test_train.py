@@ -95,11 +95,48 @@ def test_a_killed_run_resumes_to_the_same_weights(corpus: Path, tmp_path: Path) 
     assert steps == sorted(set(steps)), "no step stands twice in metrics.jsonl"
 
 
-def test_a_folder_with_a_run_is_not_overwritten(corpus: Path, tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text("{}")
+def test_a_run_is_neither_overwritten_nor_resumed_as_another(corpus: Path, tmp_path: Path) -> None:
+    out, other = tmp_path / "run", tmp_path / "other.jsonl"
+    short = {**OPTIM, "epochs": 1}
+    run(config(corpus, out, optim=short))
+    before = (out / "run.json").read_text()
+    other.write_text(corpus.read_text())
 
     with pytest.raises(ConfigError, match="holds a run already"):
-        run(config(corpus, tmp_path))
+        run(config(corpus, out, optim=short))
+    with pytest.raises(ConfigError, match=r"another data"):
+        run(config(other, out, optim=short, dev=[str(corpus)], resume=True))
+    with pytest.raises(ConfigError, match=r"another optim\.lr"):
+        run(config(corpus, out, optim={**short, "lr": 0.5}, resume=True))
+    assert (out / "run.json").read_text() == before
+
+
+def test_resuming_a_finished_run_keeps_its_figures(corpus: Path, tmp_path: Path) -> None:
+    settings = config(corpus, tmp_path / "run", optim={**OPTIM, "epochs": 1})
+    folder = run(settings)
+    before = json.loads((tmp_path / "run/run.json").read_text())
+
+    run(settings.model_copy(update={"resume": True}))
+
+    after = json.loads((tmp_path / "run/run.json").read_text())
+    assert after["best_nats_per_byte"] == before["best_nats_per_byte"] != {}
+    assert f"{before['best_val_loss']:.4f}" in (folder / "README.md").read_text()
+
+
+def test_rows_longer_than_the_positions_of_the_base_are_refused(corpus: Path, tmp_path: Path) -> None:
+    base = run(config(corpus, tmp_path / "base", optim={**OPTIM, "epochs": 1}))
+
+    with pytest.raises(ConfigError, match=r"row_lens go up to 512, but .* has 64 positions"):
+        run(config(corpus, tmp_path / "next", scratch=None, base=str(base), optim={}))
+
+    run(config(corpus, tmp_path / "next", scratch=None, base=str(base), optim={**OPTIM, "epochs": 1}))
+
+
+def test_broken_unicode_is_trained_on_as_chat_would_read_it(tmp_path: Path) -> None:
+    path = tmp_path / "odd.jsonl"
+    path.write_text('{"turns": ["a\\ud800b", "hello\\u202e there"]}\n')
+
+    run(config(path, tmp_path / "run", optim={**OPTIM, "epochs": 1}))
 
 
 def test_data_that_cannot_be_read_leaves_no_model(tmp_path: Path) -> None:
