@@ -108,7 +108,8 @@ async def _chat_on_terminal(talk: Chat) -> None:
     if talk.persona.greeting:  # shown, not remembered: the model answers what was said to it
         opening.append(Outgoing(talk.persona.greeting, speaker=talk.persona.name))
     console = Console(highlight=False)
-    adapter = ConsoleAdapter(Dispatcher(talk), commands.usages(talk), lambda: talk.persona.name, console)
+    usages = commands.usages(talk)
+    adapter = ConsoleAdapter(Dispatcher(talk), usages, lambda: talk.persona.name, clean_turn, console)
     await adapter.run(opening)
 
 
@@ -128,8 +129,7 @@ def self_play(opening: str) -> Verb:
         num_turns = 0
         async with aclosing(turns):
             async for turn in turns:
-                text = plain.one_line(turn.text)
-                write_line(f"{names[num_turns % 2]}: {text}" if names else text)
+                write_line(f"{names[num_turns % 2]}: {turn.text}" if names else turn.text)
                 num_turns += 1
                 if num_turns == settings.turns:
                     return
@@ -153,8 +153,8 @@ def json_lines(kind: Literal["reply", "score"]) -> Verb:
 
 
 def write_line(text: str) -> None:
-    """One line on stdout, at once, in UTF-8 whatever the locale says."""
-    sys.stdout.buffer.write(text.encode("utf-8", errors="replace") + b"\n")
+    """One line of visible text on stdout, at once, in UTF-8 whatever the locale says."""
+    sys.stdout.buffer.write(clean_turn(text).encode("utf-8") + b"\n")
     sys.stdout.buffer.flush()
 
 
@@ -165,6 +165,7 @@ def _waiting(text: str) -> Iterator[None]:
         yield
         return
     from rich.console import Console
+    from rich.text import Text
 
-    with Console(stderr=True).status(text):
+    with Console(stderr=True).status(Text(clean_turn(text))):  # a str would be read as markup
         yield

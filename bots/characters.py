@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from bots.errors import NameTaken, SettingsError
+from brain.encoding import clean_turn
 from brain.persona import Persona
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
@@ -64,7 +65,7 @@ def create(name: str, root: Path) -> Path:
 
 def summary(persona: Persona) -> str:
     """One line for a list."""
-    return f"{persona.slug}\t{persona.name}\t{persona.description}".rstrip()
+    return "\t".join(map(clean_turn, (persona.slug, persona.name, persona.description))).rstrip()
 
 
 def sheet(persona: Persona) -> str:
@@ -78,5 +79,5 @@ def sheet(persona: Persona) -> str:
         "decoding": ", ".join(f"{key} = {value}" for key, value in persona.decoding.items())
         or "as configured",
     }
-    shown = [f"{key + ':':<13}{value}" for key, value in values.items()]
-    return "\n".join([*shown, "fallback:", *(f"  {line}" for line in persona.fallback)])
+    shown = [f"{key + ':':<13}{clean_turn(value)}" for key, value in values.items()]
+    return "\n".join([*shown, "fallback:", *(f"  {clean_turn(line)}" for line in persona.fallback)])

@@ -4,11 +4,13 @@ from hashlib import blake2b
 from typing import Protocol
 
 from bots.cast import Cast
+from brain.brain import draw_settings
 from brain.config import DecodingConfig
 from brain.dialogue import Conversation, Reply, Turn
 from brain.persona import Persona
 
 _KEPT_TURNS = 1000  # far more than any model sees; bounds the memory of an endless chat
+_RETRY_DRAWS = 4  # how often one retry asks for a text other than the one taken back
 
 
 class Speaker(Protocol):
@@ -65,12 +67,20 @@ class Chat:
         return reply
 
     async def retry(self) -> Reply | None:
-        """Replace the newest reply by another draw; None when there is none."""
+        """Replace the newest reply by another draw, sampled after greedy and beam; None when there is none.
+
+        The text taken back is said again only when several draws gave nothing else.
+        """
         if len(self._turns) < 2:
             return None
-        reply = await self._answer(self._turns[:-1], attempt=self._attempt + 1)
+        attempt = self._attempt
+        for _ in range(_RETRY_DRAWS):
+            attempt += 1
+            reply = await self._answer(self._turns[:-1], attempt)
+            if reply.text != self._turns[-1].text:
+                break
         self._turns[-1] = Turn(reply.text, self.persona.name)
-        self._attempt, self._last = self._attempt + 1, reply
+        self._attempt, self._last = attempt, reply
         return reply
 
     def undo(self) -> Turn | None:
@@ -89,9 +99,12 @@ class Chat:
 
     async def _answer(self, turns: list[Turn], attempt: int) -> Reply:
         turn = self._num_said if attempt == 0 else self._num_said - 1
+        decoding = self.cast.decoding(self.persona)
+        if attempt > 0:  # greedy and beam search would say the same again
+            decoding, _ = draw_settings(decoding, seed=0, draw=1)
         return await self._brain.reply(
             Conversation(tuple(turns)),
             persona=self.persona,
-            decoding=self.cast.decoding(self.persona),
+            decoding=decoding,
             seed=seed_at(self._seed, turn, attempt),
         )

@@ -24,6 +24,7 @@ cli.add_typer(personas, name="persona")
 def chat(
     persona: flags.PersonaName = None,
     model: flags.Model = None,
+    reverse: flags.Reverse = None,
     decoding: flags.Decoding = None,
     seed: flags.Seed = None,
     plain: Annotated[
@@ -39,7 +40,7 @@ def chat(
     """
     from bots import app
 
-    given = flags.by_key(persona=persona, model=model, decoding=decoding, seed=seed)
+    given = flags.by_key(persona=persona, model=model, reverse=reverse, decoding=decoding, seed=seed)
     app.work(config, given | {"chat.plain": plain}, app.chat)
 
 
@@ -51,6 +52,7 @@ def selfplay(
     ] = None,
     persona: flags.PersonaName = None,
     model: flags.Model = None,
+    reverse: flags.Reverse = None,
     decoding: flags.Decoding = None,
     seed: flags.Seed = None,
     plain: Annotated[
@@ -64,7 +66,7 @@ def selfplay(
     """
     from bots import app
 
-    given = flags.by_key(persona=persona, model=model, decoding=decoding, seed=seed)
+    given = flags.by_key(persona=persona, model=model, reverse=reverse, decoding=decoding, seed=seed)
     app.work(config, given | {"selfplay.turns": turns, "selfplay.plain": plain}, app.self_play(text))
 
 
@@ -219,8 +221,10 @@ def _exit_code(error: Exception) -> int:
     if isinstance(error, BrokenPipeError):  # whoever read has left; nothing more can be said
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    from brain.encoding import clean_turn  # names in files of others may steer the terminal
+
     sentence, code = _judged(error)
-    print("banter:", " ".join(sentence.split()), file=sys.stderr)
+    print("banter:", clean_turn(sentence), file=sys.stderr)
     return code
 
 

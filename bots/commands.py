@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from bots.chat import Chat
 from bots.messages import Command, Outgoing, Usage
 from bots.why import explain
+from brain.encoding import clean_turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ async def run(chat: Chat, command: Command) -> Outgoing:
     begun = [name for name in COMMANDS if name.startswith(command.name)]
     nearest = begun or get_close_matches(command.name, COMMANDS, n=1, cutoff=0.5)
     hint = f"did you mean /{nearest[0]}?" if nearest else "/help lists the commands."
-    return Outgoing(f"There is no /{command.name}; {hint}")
+    return Outgoing(f"There is no /{clean_turn(command.name)}; {hint}")
 
 
 def usages(chat: Chat) -> list[Usage]:
@@ -52,7 +53,7 @@ async def _retry(chat: Chat, argument: str) -> Outgoing:
 
 async def _undo(chat: Chat, argument: str) -> Outgoing:
     taken = chat.undo()
-    return Outgoing(f"Taken back: {taken.text}" if taken else "There is nothing to take back.")
+    return Outgoing(f"Taken back: {clean_turn(taken.text)}" if taken else "There is nothing to take back.")
 
 
 async def _persona(chat: Chat, argument: str) -> Outgoing:

@@ -4,6 +4,7 @@ from bots import commands
 from bots.chat import Chat
 from bots.errors import BotError
 from bots.messages import Command, Event, Outgoing
+from brain.encoding import clean_turn
 from brain.errors import BrainError
 
 
@@ -21,4 +22,4 @@ class Dispatcher:
             reply = await self._chat.say(event.text)
             return Outgoing(reply.text, speaker=self._chat.persona.name)
         except (BotError, BrainError) as error:
-            return Outgoing(f"That did not work: {error}")
+            return Outgoing(f"That did not work: {clean_turn(str(error))}")

@@ -96,6 +96,8 @@ def load_persona(folder: Path) -> Persona:
 def list_personas(root: Path) -> list[Persona]:
     """Every character below `root`, by slug; a root that does not exist has none.
 
+    A folder whose name has unseen characters or doubled spaces is skipped: no one could type it.
+
     Raises:
         PersonaError: one of them is malformed.
     """
@@ -126,6 +128,8 @@ def _folders(root: Path) -> Iterator[Path]:
     home = root.resolve()
     for folder in sorted(root.iterdir()) if root.is_dir() else ():
         file = folder / FILE_NAME
+        if folder.name != clean_turn(folder.name):
+            continue
         if file.is_file() and file.resolve().parent == home / folder.name:
             yield folder
 

@@ -13,8 +13,9 @@ from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.shortcuts import CompleteStyle
 from rich.console import Console
+from rich.text import Text
 
-from bots.console.convert import event_from_line, renderable_from_outgoing
+from bots.console.convert import Clean, event_from_line, renderable_from_outgoing
 from bots.messages import Command, Handler, Outgoing, Usage
 
 PROMPT = FormattedText([("bold ansigreen", "you: ")])
@@ -46,7 +47,12 @@ class ConsoleAdapter:
     name: ClassVar[str] = "console"
 
     def __init__(
-        self, handle: Handler, usages: Sequence[Usage], typist: Callable[[], str], console: Console
+        self,
+        handle: Handler,
+        usages: Sequence[Usage],
+        typist: Callable[[], str],
+        clean: Clean,
+        console: Console,
     ) -> None:
         """Connect the parts.
 
@@ -54,10 +60,11 @@ class ConsoleAdapter:
             handle: answers an event.
             usages: the commands offered for completion.
             typist: name of whoever would type now.
+            clean: leaves one line of visible text, so that nothing shown steers the terminal.
             console: where answers appear.
         """
         self._handle, self._typist, self._console = handle, typist, console
-        self._usages = usages
+        self._usages, self._clean = usages, clean
 
     async def run(self, opening: Sequence[Outgoing] = ()) -> None:
         """Show the opening, then answer until /quit, Ctrl-D or Ctrl-C at the prompt."""
@@ -88,14 +95,15 @@ class ConsoleAdapter:
 
     async def _answered(self, work: Coroutine[Any, Any, Outgoing]) -> Outgoing | None:
         """Wait for an answer with a sign of typing; None when Ctrl-C stopped it."""
+        sign = Text(self._clean(f"{self._typist()} is typing"))  # a str would be read as markup
         async with asyncio.TaskGroup() as group:
             task = group.create_task(work)
-            with _on_interrupt(task.cancel), self._console.status(f"{self._typist()} is typing"):
+            with _on_interrupt(task.cancel), self._console.status(sign):
                 await asyncio.wait([task])
         return None if task.cancelled() else task.result()
 
     def _show(self, message: Outgoing) -> None:
-        self._console.print(renderable_from_outgoing(message))
+        self._console.print(renderable_from_outgoing(message, self._clean))
 
 
 @contextmanager

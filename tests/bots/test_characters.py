@@ -6,7 +6,7 @@ import pytest
 
 from bots import characters
 from bots.errors import NameTaken, SettingsError
-from brain.persona import find_persona
+from brain.persona import Persona, find_persona
 
 
 def test_a_new_character_can_speak_at_once(tmp_path: Path) -> None:
@@ -35,3 +35,10 @@ def test_a_sheet_tells_all(tmp_path: Path) -> None:
     sheet = characters.sheet(find_persona("sailor", tmp_path))
     assert "greeting:    Hello, I'm Sailor. What brings you here?" in sheet
     assert "  Tell me a bit more?" in sheet
+
+
+def test_nothing_of_a_character_steers_the_terminal() -> None:
+    evil = "a\x1b[2J\u202eb"
+    persona = Persona(evil, evil, evil, evil, fallback=(evil,), decoding={"method": evil}, model=evil)
+    assert characters.summary(persona) == "a[2Jb\ta[2Jb\ta[2Jb"
+    assert not {"\x1b", "\u202e"} & set(characters.sheet(persona))

@@ -1,11 +1,16 @@
 """A live chat: what stays after say, retry, undo and reset."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from bots.cast import Cast
 from bots.chat import Chat, seed_at
+from brain.build import build
+from brain.config import BrainConfig
 from brain.errors import EngineBusy
+from brain.persona import Persona
 from brain.testing import ScriptedEngine
 
 MakeChat = Callable[..., Chat]
@@ -43,6 +48,41 @@ async def test_retry_replaces_the_reply_with_another_seed(
     assert chat.last is reply
     assert texts(chat) == ["hello", "welcome"]
     assert len(set(engine.seeds)) == 3
+
+
+async def test_retry_asks_again_when_the_same_text_comes_out(
+    make_chat: MakeChat, engine: ScriptedEngine
+) -> None:
+    chat = make_chat("good evening", "good evening", "good evening", "welcome", seed=1)
+    await chat.say("hello")
+    reply = await chat.retry()
+    assert reply is not None
+    assert reply.text == "welcome"
+    assert len(set(engine.seeds)) == 4
+
+
+async def test_retry_gives_up_in_the_end(make_chat: MakeChat, engine: ScriptedEngine) -> None:
+    chat = make_chat(*["good evening"] * 9)
+    await chat.say("hello")
+    reply = await chat.retry()
+    assert reply is not None
+    assert texts(chat) == ["hello", "good evening"]
+    assert len(engine.seeds) == 5
+
+
+@pytest.mark.parametrize("method", ["greedy", "beam"])
+async def test_retry_says_something_else_where_nothing_is_drawn(
+    method: str, models: Path, odile: Persona, tmp_path: Path
+) -> None:
+    config = BrainConfig(model=str(models / "forward"), reverse="none", device="cpu")
+    brain = build(config)
+    chat = Chat(brain, Cast(tmp_path, config, {"method": method}), odile, seed=1)
+    first = await chat.say("hello")
+    second = await chat.retry()
+    await brain.close()
+    assert second is not None
+    assert second.text != first.text
+    assert second.chosen >= 0
 
 
 async def test_undo_takes_back_an_exchange(make_chat: MakeChat) -> None:

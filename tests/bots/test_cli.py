@@ -58,6 +58,14 @@ def test_an_unknown_key_in_config_toml_is_one_line_and_exit_code_2(banter: Bante
     assert done.stderr == b"banter: config.toml: unknown key 'brain.modle', did you mean 'model'?\n"
 
 
+def test_an_error_does_not_steer_the_terminal(banter: Banter, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('"a\\u001b[2J\\u0007\\u202eb" = 1\n')
+    done = banter("persona", "list")
+    assert done.returncode == 2
+    assert "'a[2Jb'" in done.stderr.decode()
+    assert not {"\x1b", "\x07", "\u202e"} & set(done.stderr.decode())
+
+
 def test_an_unknown_variable_is_one_line_and_exit_code_2(banter: Banter) -> None:
     done = banter("persona", "list", BANTER_PERSONNA="x")
     assert done.returncode == 2
@@ -71,6 +79,14 @@ def test_a_model_that_is_not_there_is_one_line_and_exit_code_2(banter: Banter, t
     assert done.returncode == 2
     assert done.stderr.count(b"\n") == 1
     assert b"gone" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["chat", "--plain"], ["selfplay", "hello"]], ids=["chat", "selfplay"])
+def test_a_talk_takes_a_reverse_model(command: list[str], banter: Banter, models: Path) -> None:
+    done = banter(*command, "--model", str(models / "forward"), "--reverse", str(models / "no-reverse"))
+    assert done.returncode == 2
+    assert b"no-reverse" in done.stderr
+    assert b"No such option" not in done.stderr
 
 
 def test_a_character_is_made_listed_and_shown(banter: Banter) -> None:

@@ -30,6 +30,18 @@ async def test_an_unknown_command_gets_the_nearest(make_chat: MakeChat) -> None:
     assert answer.text == "There is no /retyr; did you mean /retry?"
 
 
+async def test_what_was_typed_is_told_without_what_steers_a_terminal(make_chat: MakeChat) -> None:
+    dispatcher = Dispatcher(make_chat("good evening"))
+    await dispatcher(Incoming("a\x1b[2J\u202eb"))
+    assert (await dispatcher(Command("undo"))).text == "Taken back: a[2Jb"
+    assert (await dispatcher(Command("x\x1b[2Jx"))).text.startswith("There is no /x[2Jx;")
+
+
+async def test_what_went_wrong_is_one_visible_line(make_chat: MakeChat) -> None:
+    answer = await Dispatcher(make_chat(EngineBusy("full\n\x1b[2J")))(Incoming("hello"))
+    assert answer.text == "That did not work: full [2J"
+
+
 async def test_help_lists_every_command(make_chat: MakeChat) -> None:
     answer = await Dispatcher(make_chat())(Command("help"))
     assert [line.split()[0] for line in answer.text.splitlines()] == [

@@ -141,6 +141,14 @@ def test_symbolic_links_out_of_the_root_are_not_followed(tmp_path: Path) -> None
     assert [persona.slug for persona in list_personas(root)] == ["inside"]
 
 
+@pytest.mark.parametrize("slug", ["evil\x1b[2J", "evil\u202e", "evil\n", "two  spaces", " before"])
+def test_a_folder_whose_name_cannot_be_shown_is_skipped(tmp_path: Path, slug: str) -> None:
+    written(tmp_path, slug, FULL)
+    written(tmp_path, "inside", 'name = "Inside"')
+
+    assert [persona.slug for persona in list_personas(tmp_path)] == ["inside"]
+
+
 def test_a_root_that_is_itself_a_link_works(tmp_path: Path) -> None:
     written(tmp_path / "real", "inside", 'name = "Inside"')
     (tmp_path / "root").symlink_to(tmp_path / "real")

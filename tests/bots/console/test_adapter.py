@@ -14,6 +14,7 @@ from rich.console import Console
 
 from bots.console.adapter import CommandCompleter, ConsoleAdapter
 from bots.messages import Command, Event, Incoming, Outgoing, Usage
+from brain.encoding import clean_turn
 
 USAGES = [
     Usage("help", "this list"),
@@ -43,7 +44,9 @@ def test_commands_and_their_words_are_completed(text: str, lines: list[str]) -> 
     assert completed(text) == lines
 
 
-async def typed(keys: str, opening: Sequence[Outgoing] = ()) -> tuple[list[Event], str]:
+async def typed(
+    keys: str, opening: Sequence[Outgoing] = (), typist: str = "Odile"
+) -> tuple[list[Event], str]:
     """Events and screen of a chat in which these keys are typed."""
     events: list[Event] = []
 
@@ -54,7 +57,7 @@ async def typed(keys: str, opening: Sequence[Outgoing] = ()) -> tuple[list[Event
     screen = io.StringIO()
     with create_pipe_input() as keyboard, create_app_session(input=keyboard, output=DummyOutput()):
         keyboard.send_text(keys)
-        adapter = ConsoleAdapter(handle, USAGES, lambda: "Odile", Console(file=screen, width=80))
+        adapter = ConsoleAdapter(handle, USAGES, lambda: typist, clean_turn, Console(file=screen, width=80))
         async with asyncio.timeout(20):
             await adapter.run(opening)
     return events, screen.getvalue()
@@ -72,3 +75,8 @@ async def test_leaving_is_polite(key: str) -> None:
     events, screen = await typed(f"hello\r{key}")
     assert events == [Incoming("hello")]
     assert screen.endswith("Bye.\n")
+
+
+async def test_a_name_is_never_taken_for_markup() -> None:
+    events, _ = await typed("hello\r\x04", typist="Bob [/b]")
+    assert events == [Incoming("hello")]

@@ -7,6 +7,7 @@ from rich.console import Console
 
 from bots.console.convert import event_from_line, renderable_from_outgoing
 from bots.messages import Command, Event, Incoming, Outgoing, Table
+from brain.encoding import clean_turn
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,7 @@ def test_a_slash_and_a_letter_begin_a_command(line: str, event: Event) -> None:
 
 def shown(message: Outgoing) -> str:
     console = Console(file=io.StringIO(), width=100)
-    console.print(renderable_from_outgoing(message))
+    console.print(renderable_from_outgoing(message, clean_turn))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -38,3 +39,15 @@ def test_a_table_shows_every_cell() -> None:
     table = Table(("", "candidate", "log P"), (("0", "[b]one", "-1.00"), ("1", "two", "-2.50")), marked=1)
     text = shown(Outgoing("note", table=table))
     assert all(cell in text for cell in ("note", "candidate", "[b]one", "-1.00", "two", "-2.50"))
+
+
+def test_nothing_that_is_shown_steers_the_terminal() -> None:
+    evil = "a\x1b[2Jb\x07\u202ec"
+    table = Table((evil,), ((evil,),))
+    text = shown(Outgoing(evil, speaker=evil)) + shown(Outgoing(evil, table=table))
+    assert "a[2Jbc" in text
+    assert not {"\x1b", "\x07", "\u202e"} & set(text)
+
+
+def test_lines_and_columns_of_a_note_stay() -> None:
+    assert shown(Outgoing("/help    this list\n/why     how")) == "/help    this list\n/why     how\n"
