@@ -1,10 +1,12 @@
 """A conversation to the bot's next turn: fit, generate, check, choose."""
 
+import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from random import Random
+from typing import TypeVar
 
 from brain.config import BrainConfig, DecodingConfig
 from brain.decoding import checks, mmi
@@ -15,13 +17,17 @@ from brain.protocols import Engine
 from brain.scoring import Score, forward_span, reverse_span
 
 VARIED_TOP_K = 40  # for a second draw after greedy or beam search
+LONG_TALK = 10_000  # characters; more is read in a thread, or every other chat would wait
+CHARS_PER_TOKEN = 16  # no tokenizer gets so many out of speech: what is longer would be cut in any case
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class _Request:
     """One reply in the making."""
 
-    conversation: Conversation
+    heard: checks.Heard
     prompt: Prompt
     decoding: DecodingConfig
     seed: int
@@ -64,7 +70,8 @@ class Brain:
         started = time.perf_counter()
         decoding = decoding or self.config.decoding.merge(dict(persona.decoding), f"persona '{persona.slug}'")
         seed = secrets.randbits(32) if seed is None else seed
-        request = _Request(conversation, self._prompt(conversation, decoding), decoding, seed)
+        heard, prompt = await _aside(conversation.turns, lambda: self._read(conversation, decoding))
+        request = _Request(heard, prompt, decoding, seed)
         candidates, draws = await self._candidates(request)
         candidates, chosen = await self._choice(candidates, request)
         said = fallback_line(persona, conversation, seed) if chosen < 0 else candidates[chosen].text
@@ -78,12 +85,14 @@ class Brain:
             PromptError: the turns or the response are empty, or the newest turn and the response do not fit.
             EngineBusy, EngineClosed.
         """
-        span = forward_span(turns, response, self._forward.encoder, self._forward.max_positions)
+        said = [*turns, Turn(response)]
+        engine = self._forward
+        span = await _aside(said, lambda: forward_span(turns, response, engine.encoder, engine.max_positions))
         [forward] = await self._forward.score([span])
-        if self._reverse is None:
+        if (other := self._reverse) is None:
             return Score(forward, len(span.target))
-        back = reverse_span(turns, response, self._reverse.encoder, self._reverse.max_positions)
-        [reverse] = await self._reverse.score([back])
+        back = await _aside(said, lambda: reverse_span(turns, response, other.encoder, other.max_positions))
+        [reverse] = await other.score([back])
         return Score(forward, len(span.target), reverse, len(back.target))
 
     async def close(self) -> None:
@@ -94,10 +103,13 @@ class Brain:
             if self._reverse is not None:
                 await self._reverse.close()
 
-    def _prompt(self, conversation: Conversation, decoding: DecodingConfig) -> Prompt:
+    def _read(self, conversation: Conversation, decoding: DecodingConfig) -> tuple[checks.Heard, Prompt]:
+        """What the checks and the model need of the conversation."""
         room = self._forward.max_positions - decoding.max_new_tokens
         max_tokens = min(self.config.max_history_tokens or room, room)
-        return fit(conversation.turns, self._forward.encoder, self.config.max_turns, max_tokens)
+        turns = shortened(conversation.turns, CHARS_PER_TOKEN * self._forward.max_positions)
+        prompt = fit(turns, self._forward.encoder, self.config.max_turns, max_tokens)
+        return checks.heard_from_conversation(conversation, self.config.checks.echo_turns), prompt
 
     async def _candidates(self, request: _Request) -> tuple[list[Candidate], int]:
         """Draw until one may be said; returns all distinct ones, also refused, and the number of draws."""
@@ -106,15 +118,14 @@ class Brain:
         while draw < self.config.checks.max_draws and all(candidate.refused for candidate in candidates):
             decoding, seed = draw_settings(request.decoding, request.seed, draw)
             drawn = await self._forward.generate(request.prompt, decoding, seed)
-            candidates = distinct([*candidates, *self._checked(drawn, request.conversation)])
+            candidates = distinct([*candidates, *self._checked(drawn, request.heard)])
             draw += 1
         return candidates, draw
 
-    def _checked(self, candidates: Sequence[Candidate], conversation: Conversation) -> list[Candidate]:
+    def _checked(self, candidates: Sequence[Candidate], heard: checks.Heard) -> list[Candidate]:
         return [
             replace(
-                candidate,
-                refused=checks.refusal(candidate.text, candidate.finish, conversation, self.config.checks),
+                candidate, refused=checks.refusal(candidate.text, candidate.finish, heard, self.config.checks)
             )
             for candidate in candidates
         ]
@@ -135,12 +146,20 @@ class Brain:
         return [update.get(place, candidate) for place, candidate in enumerate(candidates)], places[best]
 
 
+async def _aside(turns: Sequence[Turn], work: Callable[[], T]) -> T:
+    """Do the work here, or in a thread when so much was said that it would hold up the loop."""
+    if sum(len(turn.text) for turn in turns) <= LONG_TALK:
+        return work()
+    return await asyncio.to_thread(work)
+
+
 async def _by_mutual_information(
     candidates: Sequence[Candidate], request: _Request, reverse: Engine
 ) -> tuple[list[Candidate], int]:
     """Put log P(source | candidate) into the scores as "mmi" and choose; all of them in one call."""
-    responses = [reverse.encoder.encode_turn(candidate.text)[:-1] for candidate in candidates]
-    spans = mmi.source_spans(request.prompt.turns, responses, reverse.encoder, reverse.max_positions)
+    turns, encoder = request.prompt.turns, reverse.encoder
+    responses = [encoder.encode_turn(candidate.text)[:-1] for candidate in candidates]
+    spans = await _aside(turns, lambda: mmi.source_spans(turns, responses, encoder, reverse.max_positions))
     logprobs = await reverse.score(spans)
     scores = [mmi.mutual_score(*triple) for triple in zip(candidates, spans, logprobs, strict=True)]
     best = mmi.choose(scores, request.decoding, request.seed)
@@ -159,6 +178,14 @@ def _by_likelihood(candidates: Sequence[Candidate]) -> tuple[list[Candidate], in
 
 def _scored(candidate: Candidate, value: float, name: str) -> Candidate:
     return replace(candidate, scores={**candidate.scores, name: value})
+
+
+def shortened(turns: Sequence[Turn], max_chars: int) -> tuple[Turn, ...]:
+    """The same turns, of the very long ones the end: a tokenizer would hold up every thread over them."""
+    return tuple(
+        turn if len(turn.text) <= max_chars else replace(turn, text=turn.text.rstrip()[-max_chars:])
+        for turn in turns
+    )
 
 
 def draw_settings(decoding: DecodingConfig, seed: int, draw: int) -> tuple[DecodingConfig, int]:

@@ -42,7 +42,7 @@ def load(
             a folder with LoRA weights, which are merged into their base.
         role: which one of a folder that holds a pair, as the starter does: forward/ and reverse/.
         device: auto | cpu | cuda | cuda:N.
-        dtype: auto | float32 | bfloat16 | float16; auto is float32 on a CPU, half precision on a GPU.
+        dtype: auto | float32 | bfloat16 | float16; auto is float32 on every device.
         starter: where the embedded default lies.
     Raises:
         CheckpointError: it cannot be found, read or trusted, or tokenizer and weights do not belong together.
@@ -98,9 +98,8 @@ def placement(device: str, dtype: str) -> tuple["torch.device", "torch.dtype"]:
         raise ConfigError(f"device: '{device}' is none of auto, cpu, cuda, cuda:N") from error
     if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"device: this machine has no '{device}'; use auto or cpu")
-    half = torch.bfloat16 if has_cuda and torch.cuda.is_bf16_supported() else torch.float16
     known = {
-        "auto": torch.float32 if where.type == "cpu" else half,
+        "auto": torch.float32,  # 16 bits round otherwise in a batch than alone, and other tokens are drawn
         "float32": torch.float32,
         "bfloat16": torch.bfloat16,
         "float16": torch.float16,

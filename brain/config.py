@@ -8,6 +8,10 @@ from brain.errors import ConfigError, sentence_from_validation
 
 Method = Literal["greedy", "sample", "beam", "mmi"]
 
+_MAX_TOKENS = 65536  # more than any model here has positions
+_FromZero = Annotated[int, Field(ge=0, le=2**31 - 1)]  # a larger one would overflow inside the model
+_FromOne = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
 
 class Options(BaseModel):
     """Base of all option values: frozen, and strict about keys."""
@@ -40,12 +44,12 @@ class DecodingConfig(Options):
 
     method: Method = "mmi"
     temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
-    top_k: Annotated[int, Field(ge=0)] = 10  # 0 = off; ties with the k-th logit survive
+    top_k: _FromZero = 10  # 0 = off; ties with the k-th logit survive
     top_p: Annotated[float, Field(ge=0, le=1)] = 1.0  # 0 or 1 = off
     repetition_penalty: Annotated[float, Field(ge=1, le=10)] = 1.0  # 1 = off
-    no_repeat_ngram: Annotated[int, Field(ge=0)] = 3  # within the response; 0 = off
-    min_new_tokens: Annotated[int, Field(ge=0)] = 2  # end-of-text is not among them
-    max_new_tokens: Annotated[int, Field(ge=1)] = 48
+    no_repeat_ngram: Annotated[int, Field(ge=0, le=_MAX_TOKENS)] = 3  # within the response; 0 = off
+    min_new_tokens: Annotated[int, Field(ge=0, le=_MAX_TOKENS)] = 2  # end-of-text is not among them
+    max_new_tokens: Annotated[int, Field(ge=1, le=_MAX_TOKENS)] = 48
     num_candidates: Annotated[int, Field(ge=1, le=256)] = 16  # for sample and mmi; greedy has one
     num_beams: Annotated[int, Field(ge=1, le=256)] = 10
     num_best: Annotated[int, Field(ge=1, le=256)] = 4  # beam: hypotheses returned, at most num_beams
@@ -61,9 +65,9 @@ class DecodingConfig(Options):
 class ChecksConfig(Options):
     """Which candidates are refused before one is chosen."""
 
-    max_repeats: Annotated[int, Field(ge=1)] = 1  # how often one word n-gram may stand in a reply
-    ngram: Annotated[int, Field(ge=1)] = 3  # words per n-gram for the loop check
-    echo_turns: Annotated[int, Field(ge=0)] = 20  # how many last turns of each side may not be repeated
+    max_repeats: _FromOne = 1  # how often one word n-gram may stand in a reply
+    ngram: Annotated[int, Field(ge=1, le=1000)] = 3  # words per n-gram for the loop check
+    echo_turns: _FromZero = 20  # how many last turns of each side may not be repeated
     blocked_words: tuple[str, ...] = ()  # whole words or phrases, any case
     max_draws: Annotated[int, Field(ge=1, le=8)] = 2  # then the persona's fallback line
 
@@ -74,11 +78,11 @@ class BrainConfig(Options):
     model: str = "starter"  # starter | hub id | folder | .pkl of the original release
     reverse: str = "auto"  # for MMI: auto = the one beside the model, if any | none | a model
     device: str = "auto"  # auto | cpu | cuda | cuda:N
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    num_threads: Annotated[int, Field(ge=0)] = 0  # 0 = what torch finds
-    max_turns: Annotated[int, Field(ge=1)] = 9  # history in turns, the one being answered included
-    max_history_tokens: Annotated[int, Field(ge=0)] = 0  # 0 = as many as the model's positions allow
-    max_batch_rows: Annotated[int, Field(ge=1)] = 256  # candidates decoded together
-    max_queue: Annotated[int, Field(ge=1)] = 1024  # waiting requests before EngineBusy
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # auto = float32, on a GPU as well
+    num_threads: Annotated[int, Field(ge=0, le=1024)] = 0  # 0 = what torch finds
+    max_turns: _FromOne = 9  # history in turns, the one being answered included
+    max_history_tokens: _FromZero = 0  # 0 = as many as the model's positions allow
+    max_batch_rows: _FromOne = 256  # candidates decoded together
+    max_queue: _FromOne = 1024  # waiting requests before EngineBusy
     decoding: DecodingConfig = DecodingConfig()
     checks: ChecksConfig = ChecksConfig()

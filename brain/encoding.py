@@ -58,7 +58,7 @@ class TurnEncoder:
 
     def encode_turn(self, text: str) -> list[int]:
         """Ids of one turn without a leading space, E appended."""
-        return [*self._tokenizer.encode(clean_turn(text), add_special_tokens=False).ids, self._end_id]
+        return self.encode_texts([text])[0]  # a batch call lets go of the interpreter on a long turn
 
     def encode_texts(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode_turn` for many turns at once, in parallel."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from brain.errors import CheckpointError
+from brain.weights import read_json
 
 GPT2_TOKENIZERS = (
     "openai-community/gpt2",
@@ -19,6 +20,7 @@ SMALL_FILES = ["config.json", "tokenizer.json", "vocab.json", "merges.txt", "ada
 WEIGHTS = ("*.safetensors", "pytorch_model*.bin")  # in order of preference
 REACH_S = 4.0  # offline must be noticed within seconds
 
+_SHARD = re.compile(r"-\d+-of-\d+\.\w+")
 _ID = re.compile(r"(?=.{1,96}$)[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 
 
@@ -59,12 +61,37 @@ def _cached(name: str) -> Path | None:
 
     for weights in WEIGHTS:
         try:
-            folder = snapshot_download(name, allow_patterns=[*SMALL_FILES, weights], local_files_only=True)
+            folder = snapshot_download(name, allow_patterns=_patterns(weights), local_files_only=True)
         except (LocalEntryNotFoundError, HFValidationError):
             continue
-        if any(Path(folder).glob(weights)):
+        if _is_whole(Path(folder), weights):
             return Path(folder)
     return None
+
+
+def _patterns(weights: str) -> list[str]:
+    return [*SMALL_FILES, weights, _index_of(weights)]
+
+
+def _index_of(weights: str) -> str:
+    """Of sharded weights: it says which file holds which, and without it they cannot be read."""
+    return f"{weights}.index.json"
+
+
+def _is_whole(folder: Path, weights: str) -> bool:
+    """Whether nothing is missing: a description, a tokenizer, the weights, and every shard of an index."""
+    has = {file.name for file in folder.iterdir() if file.is_file()}  # a broken link is no file
+    has_tokenizer = "tokenizer.json" in has or {"vocab.json", "merges.txt"} <= has
+    if "adapter_config.json" not in has and not ("config.json" in has and has_tokenizer):
+        return False  # LoRA weights take both from their base
+    indexes = list(folder.glob(_index_of(weights)))
+    if not indexes:
+        return any(not _SHARD.search(file.name) for file in folder.glob(weights) if file.is_file())
+    try:
+        maps = [read_json(index).get("weight_map") for index in indexes]
+    except CheckpointError:
+        return False
+    return all(isinstance(shards, dict) and has.issuperset(map(str, shards.values())) for shards in maps)
 
 
 def _download(name: str) -> Path | None:
@@ -74,7 +101,7 @@ def _download(name: str) -> Path | None:
     http_error: type[BaseException] = HfHubHTTPError.__mro__[1]  # of whichever HTTP client the library uses
     try:
         for weights in WEIGHTS:
-            folder = snapshot_download(name, allow_patterns=[*SMALL_FILES, weights], etag_timeout=REACH_S)
+            folder = snapshot_download(name, allow_patterns=_patterns(weights), etag_timeout=REACH_S)
             if any(Path(folder).glob(weights)):
                 return Path(folder)
     except GatedRepoError as error:

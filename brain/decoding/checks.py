@@ -7,32 +7,60 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from brain.config import ChecksConfig
 from brain.dialogue import Conversation, Finish, Turn
 
 _APOSTROPHE = re.compile("['\u2019]")  # typed and typographic
+_COMPARED_CHARS = 4000  # of a turn, its end; no candidate is as long
 _NEAR_ECHO_WORDS = 4  # a shorter piece of a turn, such as "pizza", may well be the answer to it
 _REPLACEMENT = "\ufffd"  # broken UTF-8, which Unicode counts among the symbols
 _VARIATION_SELECTORS = "\ufe0e\ufe0f"  # the same emoji, drawn otherwise
 
 
-def refusal(text: str, finish: Finish, conversation: Conversation, checks: ChecksConfig) -> str | None:
+@dataclass(frozen=True, slots=True)
+class _Saying:
+    """A text as echoes are looked for: what `_skeleton` leaves, and its words, each between two spaces."""
+
+    skeleton: str
+    words: str
+    num_words: int
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What both sides said lately, made ready to compare any number of candidates with it."""
+
+    user: tuple[_Saying, ...]
+    bot: tuple[_Saying, ...]
+
+
+def heard_from_conversation(conversation: Conversation, num_turns: int) -> Heard:
+    """The last turns of each side; of a very long one only its end."""
+    user, bot = (
+        tuple(_saying(turn.text.rstrip()[-_COMPARED_CHARS:]) for turn in side)
+        for side in _sides(conversation, num_turns)
+    )
+    return Heard(user, bot)
+
+
+def refusal(text: str, finish: Finish, heard: Heard, checks: ChecksConfig) -> str | None:
     """Name the first fault of a candidate, in the order of this module's first line.
 
     Args:
         text: the candidate, decoded.
-        conversation: what was said before it; the last turn is the one it answers.
+        heard: what was said before it.
     Returns:
         "empty", "echo of the user", "echo of itself", "loop", "cut off" or "blocked word"; None when it may
         be said.
     """
-    user, bot = _sides(conversation, checks.echo_turns)
-    if not _skeleton(text):
+    said = _saying(text)
+    if not said.skeleton:
         return "empty"
-    if any(_is_echo(text, turn.text) for turn in user):
+    if any(_is_echo(said, turn) for turn in heard.user):
         return "echo of the user"
-    if any(_is_echo(text, turn.text) for turn in bot):
+    if any(_is_echo(said, turn) for turn in heard.bot):
         return "echo of itself"
     if _has_loop(_fold(text).split(), checks) or _has_loop(_spoken_words(text), checks):
         return "loop"
@@ -74,14 +102,18 @@ def _is_telling(char: str) -> bool:
     return (category[0] in "LNM" or category == "So") and char not in _REPLACEMENT + _VARIATION_SELECTORS
 
 
-def _is_echo(text: str, turn: str) -> bool:
+def _saying(text: str) -> _Saying:
+    words = _spoken_words(text)
+    return _Saying(_skeleton(text), f" {' '.join(words)} ", len(words))
+
+
+def _is_echo(said: _Saying, turn: _Saying) -> bool:
     """The same letters; or four words and more of the turn, nothing else; or the turn and one word more."""
-    if _skeleton(text) == _skeleton(turn):
+    if said.skeleton == turn.skeleton:
         return True
-    said, heard = _spoken_words(text), _spoken_words(turn)
-    if min(len(said), len(heard)) < _NEAR_ECHO_WORDS:
+    if min(said.num_words, turn.num_words) < _NEAR_ECHO_WORDS:
         return False
-    return _contains(heard, said) or (len(said) <= len(heard) + 1 and _contains(said, heard))
+    return said.words in turn.words or (said.num_words <= turn.num_words + 1 and turn.words in said.words)
 
 
 def _contains(words: Sequence[str], piece: Sequence[str]) -> bool:

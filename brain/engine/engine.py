@@ -18,12 +18,14 @@ from brain.engine.request import GenerateRequest, Request, ScoreRequest, check_p
 from brain.errors import BrainError, CheckpointError, EngineBusy, EngineClosed
 from brain.protocols import Encoder, Span
 
+MAX_BATCH_POSITIONS = 65536  # 256 rows of 256; keys and values of GPT-2 medium then take 13 GB in float32
+
 
 class CausalEngine:
     """`brain.protocols.Engine` over any causal language model of transformers.
 
     Whatever waits when the thread is free is decoded as one batch. Cancelling a call frees its rows at the
-    next step.
+    next step. When a batch fails, its requests are run again one at a time: only the guilty one fails.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class CausalEngine:
         max_batch_rows: int,
         max_queue: int,
         num_threads: int = 0,
+        max_batch_positions: int = MAX_BATCH_POSITIONS,
     ) -> None:
         """Take over a model, on whichever device it is.
 
@@ -41,6 +44,8 @@ class CausalEngine:
             max_batch_rows: candidates decoded together; a request with more is decoded alone.
             max_queue: requests that may wait.
             num_threads: for torch inside the model's thread; 0 leaves its default.
+            max_batch_positions: rows times positions decoded together, padding and new tokens included; a
+                request with more is decoded alone.
         Raises:
             CheckpointError: the tokenizer has ids the model does not know.
         """
@@ -50,10 +55,12 @@ class CausalEngine:
                 f"the tokenizer has {encoder.vocab_size} ids but the model only {self._model.vocab_size}"
             )
         self._max_batch_rows, self._max_queue = max_batch_rows, max_queue
+        self._max_batch_positions = max_batch_positions
         self._waiting: deque[Request] = deque()
+        self._suspects: deque[Request] = deque()  # of batches that failed, each to be run alone
         self._running: list[Request] = []
         self._is_closed = False
-        self._lock = Lock()  # over the three above; never held while the model computes
+        self._lock = Lock()  # over the four above; never held while the model computes
         self._thread = ThreadPoolExecutor(1, "model", initializer=_use_threads, initargs=(num_threads,))
 
     @property
@@ -88,8 +95,9 @@ class CausalEngine:
         """Fail what waits and what runs with EngineClosed, and stop the thread at its next step."""
         with self._lock:
             self._is_closed = True
-            unfinished = [*self._waiting, *self._running]
+            unfinished = [*self._waiting, *self._suspects, *self._running]
             self._waiting.clear()
+            self._suspects.clear()
         for request in unfinished:
             fail(request, EngineClosed("the engine was shut down while the request waited"))
         await asyncio.to_thread(self._thread.shutdown)
@@ -111,22 +119,42 @@ class CausalEngine:
         try:
             self._run(batch)
         finally:  # the error itself goes on to the executor, and the thread lives on
-            cause = sys.exc_info()[1]
-            for request in batch:
-                if not request.future.done():
-                    fail(request, _failure(cause))
+            self._settle_rest(batch, sys.exc_info()[1])
+
+    def _settle_rest(self, batch: Sequence[Request], cause: BaseException | None) -> None:
+        """Fail what has no answer, if it ran alone; what ran in company gets a run of its own.
+
+        That run waits until `cause` is gone, whose traceback holds the memory of the failed batch.
+        """
+        unfinished = [request for request in batch if not request.future.done()]
+        if len(batch) == 1:
+            for request in unfinished:
+                fail(request, _failure(cause))
+            return
+        with self._lock:
+            if not self._is_closed:  # else `close` fails them
+                self._suspects.extend(unfinished)
+                for _ in unfinished:
+                    self._thread.submit(self._work)
 
     def _take(self) -> list[Request]:
-        """The oldest requests that fit one batch, at least one if any waits."""
-        taken: list[Request] = []
-        num_rows = 0
+        """A suspect alone, or the oldest requests that fit one batch; at least one if any waits."""
         with self._lock:
-            while self._waiting:
-                num_rows += self._waiting[0].num_rows
-                if taken and num_rows > self._max_batch_rows:
-                    break
-                taken.append(self._waiting.popleft())
+            taken = [self._suspects.popleft()] if self._suspects else self._oldest()
             self._running = taken
+        return taken
+
+    def _oldest(self) -> list[Request]:
+        taken: list[Request] = []
+        num_rows = prompt_len = num_new = 0  # a batch is as wide as its longest prompt and its longest reply
+        while self._waiting:
+            num_rows += self._waiting[0].num_rows
+            prompt_len = max(prompt_len, self._waiting[0].lengths[0])
+            num_new = max(num_new, self._waiting[0].lengths[1])
+            num_positions = num_rows * (prompt_len + num_new)
+            if taken and (num_rows > self._max_batch_rows or num_positions > self._max_batch_positions):
+                break
+            taken.append(self._waiting.popleft())
         return taken
 
     def _run(self, batch: Sequence[Request]) -> None:

@@ -32,6 +32,11 @@ class GenerateRequest:
             return 1
         return self.decoding.num_beams if self.decoding.method == "beam" else self.decoding.num_candidates
 
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """Tokens of the prompt, and how many may follow."""
+        return len(self.prompt.ids), self.decoding.max_new_tokens
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ScoreRequest:
@@ -44,6 +49,11 @@ class ScoreRequest:
     def num_rows(self) -> int:
         """None: spans are scored in chunks of their own."""
         return 0
+
+    @property
+    def lengths(self) -> tuple[int, int]:
+        """None, for the same reason."""
+        return 0, 0
 
 
 Request = GenerateRequest | ScoreRequest

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from threading import Thread, current_thread
 
 import pytest
 
@@ -71,6 +72,42 @@ async def test_a_newest_turn_that_is_too_long_is_cut_and_the_prompt_says_so() ->
 
     assert reply.prompt.is_cut
     assert len(reply.prompt.ids) == 10
+
+
+class WatchedEncoder:
+    """Records the threads in which it is used, and the length of the longest text."""
+
+    def __init__(self) -> None:
+        self.end_id, self.vocab_size, self.decode = ENCODER.end_id, ENCODER.vocab_size, ENCODER.decode
+        self.encode, self.encode_reversed = ENCODER.encode, ENCODER.encode_reversed
+        self.threads: set[Thread] = set()
+        self.longest = 0
+
+    def encode_turn(self, text: str) -> list[int]:
+        self.threads.add(current_thread())
+        self.longest = max(self.longest, len(text))
+        return ENCODER.encode_turn(text)
+
+
+async def test_a_very_long_turn_is_read_beside_the_loop_and_only_its_end() -> None:
+    encoder = WatchedEncoder()
+    answer = candidate_from_text("fine", ENCODER)
+
+    reply = await brain(ScriptedEngine(encoder, [answer])).reply(said("x " * 200_000 + "how are you?  "))
+
+    assert current_thread() not in encoder.threads
+    assert encoder.longest < 20_000
+    assert reply.prompt.is_cut
+    assert reply.prompt.turns[0].text.endswith("how are you?")
+
+
+async def test_a_very_long_talk_is_scored_beside_the_loop() -> None:
+    encoder = WatchedEncoder()
+    engine = ScriptedEngine(encoder)
+
+    await Brain(engine, BrainConfig(), engine).score(said("x " * 10_000, "hello").turns, "fine")
+
+    assert current_thread() not in encoder.threads
 
 
 async def test_the_same_text_in_another_case_is_one_candidate() -> None:

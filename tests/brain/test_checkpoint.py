@@ -164,8 +164,9 @@ def test_the_dtype_asked_for_is_the_dtype_given(folder: Path, dtype: str) -> Non
     assert forward(folder, dtype=dtype).model.dtype == getattr(torch, dtype)
 
 
-def test_on_a_cpu_auto_means_float32() -> None:
-    assert placement("cpu", "auto") == (torch.device("cpu"), torch.float32)
+@pytest.mark.parametrize("device", ["cpu", "meta"])  # meta stands for what is no processor, such as a GPU
+def test_on_every_device_auto_means_float32(device: str) -> None:
+    assert placement(device, "auto") == (torch.device(device), torch.float32)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,19 @@ from brain.errors import BrainError, ConfigError, DataError, sentence_from_valid
             {"checks": {"max_draw": 1}},
             "config.toml: unknown key 'checks.max_draw', did you mean 'max_draws'?",
         ),
+        (
+            {"decoding": {"top_k": 10**30}},
+            "config.toml: decoding.top_k: input should be less than or equal to 2147483647",
+        ),
+        (
+            {"decoding": {"no_repeat_ngram": 10**30}},
+            "config.toml: decoding.no_repeat_ngram: input should be less than or equal to 65536",
+        ),
+        (
+            {"decoding": {"min_new_tokens": 2**63}},
+            "config.toml: decoding.min_new_tokens: input should be less than or equal to 65536",
+        ),
+        ({"checks": {"ngram": 10**9}}, "config.toml: checks.ngram: input should be less than"),
         ({"max_turns": 0}, "config.toml: max_turns: input should be greater than or equal to 1"),
         (
             {"decoding": {"method": "best"}},

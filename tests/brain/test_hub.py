@@ -20,6 +20,8 @@ from brain.testing import SENTENCES, tiny_encoder, tiny_gpt2
 
 ROOT = Path(__file__).parents[2]
 CLOSED_PORT = "http://127.0.0.1:9"  # nothing listens there
+INDEX = "pytorch_model.bin.index.json"
+SHARDS = ("pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin")
 TEMPLATE = "/{repo_id}/resolve/{revision}/{filename}"
 
 
@@ -33,7 +35,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class HubOnThisMachine(BaseHTTPRequestHandler):
-    """Serves the two models below as the hub does; every other one is missing."""
+    """Serves the models below as the hub does; every other one is missing."""
 
     FILES: ClassVar = {
         "somebody/both": (
@@ -43,7 +45,14 @@ class HubOnThisMachine(BaseHTTPRequestHandler):
             "tf_model.h5",
             "vocab.json",
         ),
-        "somebody/old": ("config.json", "pytorch_model.bin", "training_args.bin"),
+        "somebody/old": ("config.json", "tokenizer.json", "pytorch_model.bin", "training_args.bin"),
+        "somebody/large": (
+            "config.json",
+            "model-00001-of-00002.safetensors",
+            "model-00002-of-00002.safetensors",
+            "model.safetensors.index.json",
+            "tokenizer.json",
+        ),
     }
 
     def do_GET(self) -> None:
@@ -96,14 +105,19 @@ def encoder() -> TurnEncoder:
     return tiny_encoder()
 
 
-def cached(cache: Path, name: str) -> Path:
-    """A folder of the cache as the hub's library lays it out."""
+def cached(cache: Path, name: str, *files: str) -> Path:
+    """A folder of the cache as the hub's library lays it out; its files are empty, but for the index."""
     repo = cache / f"models--{name.replace('/', '--')}"
     commit = "0" * 40
     (repo / "refs").mkdir(parents=True)
     (repo / "refs" / "main").write_text(commit)
-    (repo / "snapshots" / commit).mkdir(parents=True)
-    return repo / "snapshots" / commit
+    folder = repo / "snapshots" / commit
+    folder.mkdir(parents=True)
+    for file in files:
+        (folder / file).touch()
+    if INDEX in files:
+        (folder / INDEX).write_text(json.dumps({"weight_map": dict(enumerate(SHARDS))}))
+    return folder
 
 
 @pytest.mark.parametrize("name", ["gpt2", "microsoft/DialoGPT-medium", "a.b/c_d-1"])
@@ -158,17 +172,35 @@ def test_a_hub_model_in_the_cache_loads_without_network(cache: Path, encoder: Tu
 
 
 @pytest.mark.parametrize(
-    "name", ["model.safetensors", "pytorch_model.bin", "pytorch_model-00001-of-00002.bin"]
+    "files",
+    [
+        ("config.json", "tokenizer.json", "model.safetensors"),
+        ("config.json", "vocab.json", "merges.txt", "pytorch_model.bin"),
+        ("config.json", "tokenizer.json", INDEX, *SHARDS),
+        ("adapter_config.json", "adapter_model.safetensors"),
+    ],
 )
-def test_weights_of_either_format_make_a_cached_model_whole(cache: Path, name: str) -> None:
-    folder = cached(cache, "somebody/chat")
-    (folder / name).touch()
+def test_description_tokenizer_and_weights_make_a_cached_model_whole(
+    cache: Path, files: tuple[str, ...]
+) -> None:
+    folder = cached(cache, "somebody/chat", *files)
 
     assert snapshot("somebody/chat") == folder
 
 
-def test_a_half_downloaded_model_is_not_taken_for_a_whole_one(cache: Path, encoder: TurnEncoder) -> None:
-    encoder.save(cached(cache, "somebody/chat") / "tokenizer.json")
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("config.json", "tokenizer.json"),
+        ("tokenizer.json", "model.safetensors"),
+        ("config.json", "vocab.json", "model.safetensors"),
+        ("config.json", "tokenizer.json", *SHARDS),
+        ("config.json", "tokenizer.json", INDEX),
+        ("config.json", "tokenizer.json", INDEX, SHARDS[0]),
+    ],
+)
+def test_a_half_downloaded_model_is_not_taken_for_a_whole_one(cache: Path, files: tuple[str, ...]) -> None:
+    cached(cache, "somebody/chat", *files)
 
     with pytest.raises(CheckpointError, match="the model hub cannot be reached"):
         snapshot("somebody/chat")
@@ -179,7 +211,8 @@ def test_a_half_downloaded_model_is_not_taken_for_a_whole_one(cache: Path, encod
     ("name", "files"),
     [
         ("somebody/both", {"config.json", "model.safetensors", "vocab.json"}),
-        ("somebody/old", {"config.json", "pytorch_model.bin"}),
+        ("somebody/old", {"config.json", "tokenizer.json", "pytorch_model.bin"}),
+        ("somebody/large", set(HubOnThisMachine.FILES["somebody/large"])),
     ],
 )
 def test_a_download_takes_safetensors_where_there_are_some_and_nothing_it_does_not_need(

@@ -3,18 +3,19 @@
 import pytest
 
 from brain.config import ChecksConfig
-from brain.decoding.checks import refusal
+from brain.decoding.checks import Heard, heard_from_conversation, refusal
 from brain.dialogue import Conversation, Turn
 
 CHECKS = ChecksConfig()
 
 
-def talk(*texts: str) -> Conversation:
-    return Conversation(tuple(Turn(text) for text in texts))
+def talk(*texts: str, num_turns: int = CHECKS.echo_turns) -> Heard:
+    return heard_from_conversation(Conversation(tuple(Turn(text) for text in texts)), num_turns)
 
 
 def why(text: str, *said: str, checks: ChecksConfig = CHECKS) -> str | None:
-    return refusal(text, "stop", talk(*said or ("What is up?",)), checks)
+    heard = talk(*said or ("What is up?",), num_turns=checks.echo_turns)
+    return refusal(text, "stop", heard, checks)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +69,14 @@ def test_saying_what_the_user_said_is_an_echo(text: str, turn: str) -> None:
 )
 def test_taking_up_words_of_the_user_is_no_echo(text: str, turn: str) -> None:
     assert why(text, turn) is None
+
+
+def test_of_a_very_long_turn_only_the_end_is_compared() -> None:
+    heard = talk(f"the sea is cold today {'word ' * 100_000} the moon is bright tonight  ")
+
+    assert refusal("the moon is bright tonight", "stop", heard, CHECKS) == "echo of the user"
+    assert refusal("the sea is cold today", "stop", heard, CHECKS) is None
+    assert sum(len(saying.words) for saying in heard.user) < 5000
 
 
 def test_the_bot_may_not_say_again_what_it_said() -> None:

@@ -30,11 +30,14 @@ class Watch:
         self.rows: list[int] = []
         self.started = Event()
         self.failure: Exception | None = None
+        self.culprit: int | None = None  # the only token in a prompt to make it fail, if there is one
 
     def __call__(self, model: object, args: object, kwargs: dict[str, Any]) -> None:
         self.rows.append(len(kwargs["input_ids"]))
         self.started.set()
-        if self.failure is not None:
+        is_prompt = kwargs["input_ids"].shape[1] > 1
+        is_guilty = self.culprit is None or (is_prompt and self.culprit in kwargs["input_ids"])
+        if self.failure is not None and is_guilty:
             raise self.failure
 
 
@@ -92,6 +95,31 @@ async def test_more_rows_than_a_batch_may_have_run_alone(engine: CausalEngine, w
     assert max(watch.rows) == 100
 
 
+@pytest.mark.parametrize(("max_positions", "together"), [(12 * 58, True), (12 * 58 - 1, False)])
+async def test_a_batch_is_bounded_by_its_rows_times_the_longest_of_them(
+    model: GPT2LMHeadModel, watch: Watch, max_positions: int, together: bool
+) -> None:
+    engine = CausalEngine(model, ENCODER, max_batch_rows=64, max_queue=9, max_batch_positions=max_positions)
+    running = await begin(engine, watch, LONG)
+    long_prompt = Prompt((), (1,) * 50)
+    decoding = SAMPLE.merge({"min_new_tokens": 8}, "test")
+
+    prompts = (PROMPT, PROMPT, long_prompt)
+    answers = await asyncio.gather(*(engine.generate(prompt, decoding, 0) for prompt in prompts))
+
+    assert [len(candidates) for candidates in answers] == [4, 4, 4]
+    assert (12 in watch.rows) is together
+    await running
+    await engine.close()
+
+
+async def test_one_request_larger_than_a_batch_may_be_runs_alone(model: GPT2LMHeadModel) -> None:
+    engine = CausalEngine(model, ENCODER, max_batch_rows=64, max_queue=9, max_batch_positions=1)
+
+    assert len(await engine.generate(PROMPT, SAMPLE, 0)) == 4
+    await engine.close()
+
+
 async def test_a_full_queue_is_told_at_once(engine: CausalEngine, watch: Watch) -> None:
     running = await begin(engine, watch, LONG)
     waiting = [asyncio.create_task(engine.generate(PROMPT, SAMPLE, seed)) for seed in range(3)]
@@ -129,7 +157,33 @@ async def test_a_cancelled_request_frees_its_rows_at_the_next_step(
     assert watch.rows.count(256) < 20  # of 40 steps
 
 
-async def test_a_failure_of_the_model_reaches_every_caller_and_the_engine_lives_on(
+async def test_of_a_batch_that_fails_only_the_guilty_request_does(engine: CausalEngine, watch: Watch) -> None:
+    alone = await engine.generate(PROMPT, SAMPLE, 1)
+    watch.started.clear()
+    running = await begin(engine, watch, LONG)
+    watch.failure, watch.culprit = RuntimeError("bad token"), 299
+    calls = [engine.generate(prompt, SAMPLE, 1) for prompt in (PROMPT, Prompt((), (299, 299)), PROMPT)]
+
+    first, guilty, last = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert first == last == alone
+    assert isinstance(guilty, BrainError)
+    assert guilty.__cause__ is watch.failure
+    assert len(await running) == 64
+
+
+async def test_closing_fails_what_waits_for_a_second_run(engine: CausalEngine, watch: Watch) -> None:
+    running = await begin(engine, watch, LONG)
+    calls = [asyncio.create_task(engine.generate(PROMPT, SAMPLE, seed)) for seed in range(3)]
+    watch.failure = RuntimeError("out of memory")
+
+    await engine.close()
+
+    answers = await asyncio.gather(running, *calls, return_exceptions=True)
+    assert all(isinstance(answer, BrainError) for answer in answers)
+
+
+async def test_a_model_that_always_fails_tells_every_caller_and_the_engine_lives_on(
     engine: CausalEngine, watch: Watch
 ) -> None:
     watch.failure = RuntimeError("out of memory")
