@@ -22,6 +22,12 @@ def build(config: BrainConfig) -> Brain:
     if reverse == "auto":
         reverse = config.model if has_pair(config.model) else "none"
     loaded = None if reverse == "none" else _load(reverse, "reverse", config)
+    if config.num_threads:
+        import torch
+
+        torch.set_num_threads(
+            config.num_threads
+        )  # per thread: here for loading, in the engine's for thinking
     return Brain(_engine(forward, config), config, None if loaded is None else _engine(loaded, config))
 
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 
 from brain.build import build
-from brain.checkpoint import STARTER
 from brain.config import BrainConfig, DecodingConfig
 from brain.dialogue import Conversation, Reply, Turn
 from brain.errors import CheckpointError, ConfigError
@@ -63,7 +62,7 @@ def test_a_reverse_model_is_the_one_beside_or_the_one_named(
 def test_num_threads_reaches_torch(pair: Path) -> None:
     before = torch.get_num_threads()
     try:
-        asyncio.run(build(config(pair, "none", num_threads=1)).close())
+        answered(config(pair, "none", num_threads=1))
 
         assert torch.get_num_threads() == 1
     finally:
@@ -84,9 +83,6 @@ def test_a_device_that_is_not_there_is_a_configuration_error(pair: Path) -> None
         build(BrainConfig(model=str(pair), device="cuda:99"))
 
 
-@pytest.mark.skipif(
-    not (STARTER / "reverse" / "config.json").is_file(), reason="the starter is not trained yet"
-)
 def test_the_starter_brings_its_own_reverse_model() -> None:
     brain = build(BrainConfig(device="cpu"))
     asyncio.run(brain.close())
