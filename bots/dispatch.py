@@ -3,7 +3,7 @@
 from bots import commands
 from bots.chat import Chat
 from bots.errors import BotError
-from bots.messages import Command, Event, Outgoing
+from bots.messages import Command, Outgoing, Request
 from brain.encoding import clean_turn
 from brain.errors import BrainError
 
@@ -14,7 +14,7 @@ class Dispatcher:
     def __init__(self, chat: Chat) -> None:
         self._chat = chat
 
-    async def __call__(self, event: Event) -> Outgoing:
+    async def __call__(self, event: Request) -> Outgoing:
         """The answer to one event."""
         try:
             if isinstance(event, Command):

@@ -1,6 +1,7 @@
 """config.toml and the environment become one value, Settings; what is not known is refused.
 
-A flag wins over the environment (`BANTER_BRAIN__MODEL=…`), that over the file, that over the defaults below.
+A flag wins over the environment (`BANTER_BRAIN__MODEL=…`), that over a file .env in the current folder, that
+over config.toml, that over the defaults below. A section of an adapter is judged when the adapter is loaded.
 """
 
 import os
@@ -10,7 +11,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
+from dotenv import dotenv_values
+from pydantic import Field, PrivateAttr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -19,12 +21,15 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as UnreadableVariable
 
+from bots import registry
 from bots.errors import SettingsError
+from bots.sections import Section, from_variables, merged
 from brain.config import BrainConfig, Options
 from brain.errors import sentence_from_validation
 from brain.finetune.config import FinetuneConfig
 
 DEFAULT_FILE = Path("config.toml")
+DOTENV = Path(".env")
 PREFIX = "BANTER_"
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -68,6 +73,7 @@ class Settings(BaseSettings):
     selfplay: SelfplaySettings = SelfplaySettings()
     lines: LinesSettings = LinesSettings()
     finetune: FinetuneConfig = FinetuneConfig()
+    _sections: Mapping[str, Section] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def settings_customise_sources(
@@ -79,6 +85,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what `load` has merged; it reads the environment itself to say where a mistake stands."""
         return (init_settings,)
+
+    @property
+    def adapters(self) -> Mapping[str, Section]:
+        """What is said about each installed adapter, by name; without a word it is not enabled."""
+        return {name: self._sections.get(name, Section(name)) for name in registry.names()}
 
     @property
     def persona_root(self) -> Path:
@@ -100,10 +111,11 @@ def load(file: Path | None = None, flags: Mapping[str, object] | None = None) ->
     """
     path = file or DEFAULT_FILE
     given = _nested({key: value for key, value in (flags or {}).items() if value is not None})
-    from_file = _read(path) if file or path.is_file() else {}
-    from_env = _environment()
+    from_file, file_sections = apart(_read(path) if file or path.is_file() else {}, str(path))
+    variables = _variables()
+    from_env = _environment(variables)
     try:
-        return Settings(**_merged(_merged(from_file, from_env), given))
+        settings = Settings(**merged(merged(from_file, from_env), given))
     except ValidationError as error:
         loc = error.errors(include_url=False)[0]["loc"]
         if _holds(given, loc):
@@ -113,6 +125,12 @@ def load(file: Path | None = None, flags: Mapping[str, object] | None = None) ->
         else:
             where = str(path)
         raise SettingsError(sentence_from_validation(error, Settings, where)) from error
+    env_sections = from_variables(variables, PREFIX, registry.names())
+    settings._sections = {
+        name: Section(name, file_sections.get(name, {}), env_sections.get(name, {}), str(path), PREFIX)
+        for name in file_sections.keys() | env_sections.keys()
+    }
+    return settings
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -126,20 +144,51 @@ def _read(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: not valid TOML: {error}") from error
 
 
-def _environment() -> dict[str, Any]:
-    for name in os.environ:
-        if not name.upper().startswith(PREFIX):
+def apart(tree: Mapping[str, Any], where: str) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """What a file says: about ourselves, and about adapters by name.
+
+    Raises:
+        SettingsError: a section is neither ours nor an installed adapter's.
+    """
+    own = {key: value for key, value in tree.items() if key in Settings.model_fields}
+    others = {key: value for key, value in tree.items() if key not in own}
+    for key, value in others.items():
+        if key in registry.names() and isinstance(value, dict):
             continue
+        nearest = _nearest(key) or sorted(_known())
+        hint = f"did you mean '{nearest[0]}'?" if _nearest(key) else f"known keys: {', '.join(nearest)}"
+        raise SettingsError(f"{where}: unknown key '{key}', {hint}")
+    return own, others
+
+
+def _variables() -> dict[str, str]:
+    """All BANTER_ variables, names in upper case; the environment wins over .env in the current folder."""
+    both = {**dotenv_values(DOTENV, interpolate=False), **os.environ}
+    ours = {name.upper(): value for name, value in both.items() if name.upper().startswith(PREFIX)}
+    return {name: value for name, value in ours.items() if value is not None}
+
+
+def _environment(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Our own settings among the variables."""
+    for name in variables:
         key = name[len(PREFIX) :].lower().split("__")[0]
-        if key not in Settings.model_fields:
-            nearest = get_close_matches(key, Settings.model_fields, n=1, cutoff=0.5)
-            known = nearest or sorted(Settings.model_fields)
-            hint = " or ".join(PREFIX + one.upper() for one in known)
+        if key not in _known():
+            hint = " or ".join(PREFIX + one.upper() for one in _nearest(key) or sorted(_known()))
             raise SettingsError(f"environment variable {name}: unknown, did you mean {hint}?")
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {name.lower(): value for name, value in variables.items()}
     try:
-        return EnvSettingsSource(Settings)()
+        return source()
     except UnreadableVariable as error:
         raise SettingsError(f"environment: {error}; lists and tables are written as JSON") from error
+
+
+def _known() -> set[str]:
+    return {*Settings.model_fields, *registry.names()}
+
+
+def _nearest(key: str) -> list[str]:
+    return get_close_matches(key, _known(), n=1, cutoff=0.5)
 
 
 def _nested(flat: Mapping[str, object]) -> dict[str, Any]:
@@ -151,14 +200,6 @@ def _nested(flat: Mapping[str, object]) -> dict[str, Any]:
             branch = branch.setdefault(part, {})
         branch[leaf] = value
     return tree
-
-
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    both = {**base, **over}
-    for key in base.keys() & over.keys():
-        if isinstance(base[key], dict) and isinstance(over[key], dict):
-            both[key] = _merged(base[key], over[key])
-    return both
 
 
 def _holds(tree: object, loc: tuple[int | str, ...]) -> bool:

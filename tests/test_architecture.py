@@ -37,7 +37,10 @@ def test_the_command_line_loads_nothing_heavy() -> None:
     assert not loaded_by("import bots.cli") & (HEAVY | {"pydantic", "rich", "prompt_toolkit", "asyncio"})
 
 
-@pytest.mark.parametrize("module", ["bots.settings", "bots.characters", "bots.messages", "brain.dialogue"])
+@pytest.mark.parametrize(
+    "module",
+    ["bots.settings", "bots.characters", "bots.messages", "bots.registry", "bots.testing", "brain.dialogue"],
+)
 def test_a_module_without_tensors_loads_no_torch(module: str) -> None:
     assert not loaded_by(f"import {module}") & (HEAVY - {"tokenizers"})
 

@@ -10,8 +10,10 @@ import pytest
 import typer
 from pydantic import BaseModel
 
+from bots import registry
 from bots.cli import cli
-from bots.settings import Settings
+from bots.sections import secrets
+from bots.settings import Settings, apart
 from brain.persona import list_personas
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +43,18 @@ def test_config_toml_tells_every_key(path: tuple[str, ...]) -> None:
 
 
 def test_config_toml_says_what_holds_without_it() -> None:
-    assert Settings(**tomllib.loads(read("config.toml"))) == Settings()
+    own, _ = apart(tomllib.loads(read("config.toml")), "config.toml")
+    assert Settings(**own) == Settings()
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_config_toml_tells_every_key_of_an_adapter_and_what_holds_without_it(name: str) -> None:
+    _, adapters = apart(tomllib.loads(read("config.toml")), "config.toml")
+    kind = registry.load(name).Config
+    said, hidden = adapters[name], secrets(kind)
+    assert said.pop("enabled") is False
+    defaults = kind.model_validate(dict.fromkeys(hidden, "x")).model_dump(mode="json", exclude=set(hidden))
+    assert said == {key: value for key, value in defaults.items() if value is not None}
 
 
 def test_every_version_is_pinned() -> None:

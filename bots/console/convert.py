@@ -6,19 +6,19 @@ from rich.console import Group, RenderableType
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from bots.messages import Command, Event, Incoming, Outgoing, Table
+from bots.messages import LOCAL, Command, Incoming, Origin, Outgoing, Request, Table
 
 NUMBERS = ("log P", "per token", "mmi")
 Clean = Callable[[str], str]  # one line of visible text from any text
 
 
-def event_from_line(line: str) -> Event:
+def event_from_line(line: str, origin: Origin = LOCAL) -> Request:
     """A line that starts with a slash and a letter is a command, any other is said."""
     text = line.strip()
     if text[:1] == "/" and text[1:2].isalpha():
         name, _, argument = text[1:].partition(" ")
-        return Command(name.lower(), argument.strip())
-    return Incoming(text)
+        return Command(name.lower(), argument.strip(), origin)
+    return Incoming(text, origin)
 
 
 def renderable_from_outgoing(message: Outgoing, clean: Clean) -> RenderableType:
