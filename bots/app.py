@@ -3,7 +3,7 @@
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from brain.encoding import clean_turn
 from brain.persona import Persona, find_persona
 
 if TYPE_CHECKING:
+    from bots.service import Enabled
     from brain.brain import Brain
 
 STDIN = 0
@@ -71,6 +72,17 @@ def work(file: Path | None, flags: Mapping[str, object], verb: Verb) -> None:
             await brain.close()
 
     asyncio.run(run())
+
+
+def serve(adapters: "Sequence[Enabled]") -> Verb:
+    """The verb behind `banter run`."""
+
+    async def run(house: House) -> None:
+        from bots.service import Service
+
+        await Service(house.brain, house.cast, house.persona, house.settings, adapters).run()
+
+    return run
 
 
 async def chat(house: House) -> None:

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 from bots.chat import Chat
 from bots.messages import Command, Outgoing, Usage
+from bots.records import ReplyRecord
 from bots.why import explain
 from brain.encoding import clean_turn
 
@@ -69,7 +70,7 @@ async def _persona(chat: Chat, argument: str) -> Outgoing:
 async def _why(chat: Chat, argument: str) -> Outgoing:
     if chat.last is None:
         return Outgoing("There is no reply to explain; say something first.")
-    return explain(chat.last, len(chat.turns) - 1)
+    return explain(ReplyRecord.from_reply(chat.last, len(chat.turns) - 1))
 
 
 async def _quit(chat: Chat, argument: str) -> Outgoing:

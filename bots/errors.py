@@ -4,6 +4,7 @@ BotError
 ├── SettingsError             config.toml, the environment or a flag holds something unknown or out of range
 ├── NameTaken                 a file that must not be overwritten is there already
 ├── LineError                 one line of a batch cannot be answered; the rest go on
+├── DatabaseError             the database is newer than the program, in use, damaged or not there
 ├── Busy                      the inbox is full: do not acknowledge, offer the same again
 └── AdapterError              something between us and a chat platform
     ├── AdapterMissing        no adapter of this name, or it cannot be loaded
@@ -59,6 +60,10 @@ class Busy(BotError):
     def __init__(self, reason: str = "too much is waiting", retry_after_s: float = 1.0) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
+
+
+class DatabaseError(BotError):
+    """The database is newer than the program, in use by another, damaged or not there."""
 
 
 class AdapterError(BotError):

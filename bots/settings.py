@@ -23,6 +23,7 @@ from pydantic_settings import SettingsError as UnreadableVariable
 
 from bots import registry
 from bots.errors import SettingsError
+from bots.options import DatabaseSettings, GateSettings, GifSettings, LogSettings, RunSettings
 from bots.sections import Section, from_variables, merged
 from brain.config import BrainConfig, Options
 from brain.errors import sentence_from_validation
@@ -72,6 +73,11 @@ class Settings(BaseSettings):
     chat: ChatSettings = ChatSettings()
     selfplay: SelfplaySettings = SelfplaySettings()
     lines: LinesSettings = LinesSettings()
+    run: RunSettings = RunSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    gates: GateSettings = GateSettings()
+    gifs: GifSettings = GifSettings()
+    log: LogSettings = LogSettings()
     finetune: FinetuneConfig = FinetuneConfig()
     _sections: Mapping[str, Section] = PrivateAttr(default_factory=dict)
 

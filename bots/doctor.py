@@ -1,0 +1,160 @@
+"""Checks without side effects: settings, database, characters, platforms, with the fix for each finding."""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from bots import registry, schema
+from bots.abilities import Checks
+from bots.errors import AdapterError, BotError, SettingsError
+from bots.messages import Finding
+from bots.sections import Section
+from bots.settings import DOTENV, Settings, load
+from brain.errors import PersonaError
+from brain.persona import find_persona
+
+CHECK_TIMEOUT_S = 15.0
+_FEW_BYTES = 200 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One finding and where it was made."""
+
+    where: str
+    finding: Finding
+
+    def to_json(self) -> Mapping[str, str]:
+        """For programs."""
+        found = self.finding
+        return {"where": self.where, "level": found.level, "what": found.what, "fix": found.fix}
+
+    def sentence(self) -> str:
+        """For people: the fix on a line of its own."""
+        sign = {"ok": "ok      ", "warning": "warning ", "problem": "PROBLEM "}[self.finding.level]
+        fix = f"\n         -> {self.finding.fix}" if self.finding.fix else ""
+        return f"{sign} {self.where}: {self.finding.what}{fix}"
+
+
+async def examine(file: Path | None) -> list[Seen]:
+    """All findings, in the order in which a person would mend them."""
+    try:
+        settings = load(file)
+    except SettingsError as error:
+        return [_problem("settings", str(error), "correct that line; `banter init` writes a fresh file")]
+    found = [_ok("settings", "read and valid"), *_secrets_file(), *_character(settings), *_database(settings)]
+    sections = [section for section in settings.adapters.values() if _is_enabled(section, found)]
+    if not sections:
+        fix = "run `banter init`, or write enabled = true into its section of config.toml"
+        found.append(Seen("platforms", Finding("warning", "none is enabled", fix)))
+    for section in sections:
+        found += [seen async for seen in _platform(section)]
+    return found
+
+
+def _is_enabled(section: Section, found: list[Seen]) -> bool:
+    try:
+        return section.is_enabled
+    except SettingsError as error:
+        found.append(_problem(section.name, str(error), "write true or false"))
+        return False
+
+
+async def _platform(section: Section) -> AsyncIterator[Seen]:
+    try:
+        kind = registry.load(section.name)
+        adapter = kind(section.config(kind.Config))
+    except BotError as error:
+        yield _problem(
+            section.name, str(error), "correct its section of config.toml, or its variable in .env"
+        )
+        return
+    if not isinstance(adapter, Checks):
+        yield _ok(section.name, "configured; it has no checks of its own")
+        return
+    try:
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
+            for finding in await adapter.check():
+                yield Seen(section.name, finding)
+    except TimeoutError:
+        yield _problem(
+            section.name, f"no answer in {CHECK_TIMEOUT_S:g} s", "check the network and its address"
+        )
+    except AdapterError as error:
+        yield _problem(section.name, str(error), "check the network, the address and the token")
+    except Exception as error:  # what an adapter's check stumbles over is a finding
+        yield _problem(
+            section.name, f"its check failed: {type(error).__name__}", "report this to its authors"
+        )
+
+
+def _secrets_file() -> Iterator[Seen]:
+    if DOTENV.is_file() and os.name == "posix" and DOTENV.stat().st_mode & 0o077:
+        yield Seen(
+            str(DOTENV), Finding("warning", "others on this machine can read it", f"chmod 600 {DOTENV}")
+        )
+
+
+def _character(settings: Settings) -> Iterator[Seen]:
+    try:
+        persona = find_persona(settings.persona, settings.persona_root)
+    except PersonaError as error:
+        yield _problem(
+            "persona", str(error), "name another one in config.toml; `banter persona list` shows them"
+        )
+        return
+    yield _ok("persona", f"{persona.name} speaks")
+
+
+def _database(settings: Settings) -> Iterator[Seen]:
+    if settings.database.url is not None:
+        yield _ok("database", "PostgreSQL; its state is looked at by `banter migrate`")
+        return
+    file = Path(settings.database.path).expanduser()
+    folder = next(parent for parent in file.absolute().parents if parent.is_dir())
+    if not os.access(folder, os.W_OK):
+        yield _problem("database", f"{folder} cannot be written", "name another database.path in config.toml")
+    if shutil.disk_usage(folder).free < _FEW_BYTES:
+        yield Seen("database", Finding("warning", f"little room is left in {folder}", "free some space"))
+    if not file.is_file():
+        yield _ok("database", f"{file} will be made at the first start")
+        return
+    try:
+        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            yield from _tables(connection)
+    except sqlite3.Error as error:
+        fix = "`banter restore` a backup, or move the file away"
+        yield _problem("database", f"{file} cannot be read: {error}", fix)
+
+
+def _tables(connection: sqlite3.Connection) -> Iterator[Seen]:
+    [state] = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if state != "ok":
+        yield _problem("database", f"damaged: {state}", "`banter restore` a backup")
+        return
+    [step] = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    if step == schema.HEAD:
+        yield _ok("database", "sound and up to date")
+    elif step > schema.HEAD:
+        yield _problem("database", f"written by a newer version (schema {step})", "update Banterbrain")
+    else:
+        fix = "`banter migrate`, or just start: a backup is made first"
+        yield Seen("database", Finding("warning", f"of an older version (schema {step})", fix))
+        return
+    [num_dead] = connection.execute("SELECT count(*) FROM inbox WHERE state = 'dead'").fetchone()
+    if num_dead:
+        fix = 'see the log for `an answer failed`; `log.level = "debug"` shows where'
+        yield Seen("database", Finding("warning", f"{num_dead} messages could not be answered", fix))
+
+
+def _ok(where: str, what: str) -> Seen:
+    return Seen(where, Finding("ok", what))
+
+
+def _problem(where: str, what: str, fix: str) -> Seen:
+    return Seen(where, Finding("problem", what, fix))

@@ -1,0 +1,169 @@
+"""Events that need no answer: edits, deletions, reactions, comings and goings; written when heard."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, delete, or_, select, update
+
+from bots.database import insert_new
+from bots.messages import ChatKey, Deleted, Edited, Event, Moved, Origin, Presence, Reaction
+from bots.tables import chats, feedback, inbox, outbox, replies, turns
+
+
+def note(connection: Connection, events: Sequence[Event], now: float) -> None:
+    """Write them in order; what concerns a chat that was never talked in is passed over."""
+    for event in events:
+        chat_id = _chat_id(connection, event.origin.chat)
+        if chat_id is None:
+            continue
+        connection.execute(
+            insert_new(connection, inbox).on_conflict_do_nothing(), [_done(event.origin, chat_id, now)]
+        )
+        if isinstance(event, Edited):
+            _edit(connection, chat_id, event)
+        elif isinstance(event, Deleted):
+            _delete(connection, chat_id, event)
+        elif isinstance(event, Reaction):
+            _react(connection, chat_id, event, now)
+        elif isinstance(event, Presence):
+            _appear(connection, chat_id, event)
+        elif isinstance(event, Moved):
+            _move(connection, chat_id, event.to)
+
+
+def leave(connection: Connection, chat_id: int) -> None:
+    """The chat is closed to the bot: nothing waits for it any more."""
+    connection.execute(
+        update(chats).where(chats.c.id == chat_id).values(is_gone=True, due_at=None, lease_until=0.0)
+    )
+    connection.execute(
+        update(inbox)
+        .where(inbox.c.chat_id == chat_id, inbox.c.state == "waiting")
+        .values(state="withdrawn", text="", answer_by="", edits=inbox.c.edits + 1)
+    )
+    unsent = outbox.c.state.in_(("waiting", "sending"))
+    connection.execute(
+        update(outbox)
+        .where(outbox.c.chat_id == chat_id, unsent)
+        .values(state="dead", payload={}, error="the chat is gone")
+    )
+
+
+def _chat_id(connection: Connection, key: ChatKey) -> int | None:
+    query = select(chats.c.id).where(
+        chats.c.adapter == key.adapter,
+        chats.c.bot == key.bot,
+        chats.c.chat == key.chat,
+        chats.c.thread == key.thread,
+    )
+    return connection.execute(query.with_for_update()).scalar()
+
+
+def _done(origin: Origin, chat_id: int, now: float) -> dict[str, object]:
+    """A row that only keeps the key."""
+    return {
+        "adapter": origin.chat.adapter,
+        "bot": origin.chat.bot,
+        "key": origin.key,
+        "chat_id": chat_id,
+        "state": "done",
+        "command": "",
+        "text": "",
+        "user_id": origin.user.id,
+        "user_name": "",
+        "message_id": "",
+        "answer_by": "",
+        "is_addressed": False,
+        "said_at": origin.when.timestamp(),
+        "received_at": now,
+        "due_at": now,
+        "attempts": 0,
+        "edits": 0,
+        "seed": 0,
+        "error": "",
+    }
+
+
+def _edit(connection: Connection, chat_id: int, event: Edited) -> None:
+    """Text that waits is replaced; what was answered stays as it was."""
+    connection.execute(
+        update(inbox)
+        .where(
+            inbox.c.chat_id == chat_id,
+            inbox.c.message_id == event.origin.message_id,
+            inbox.c.state == "waiting",
+            inbox.c.command == "",
+        )
+        .values(text=event.text, edits=inbox.c.edits + 1)
+    )
+
+
+def _delete(connection: Connection, chat_id: int, event: Deleted) -> None:
+    """What waits is withdrawn; an exchange that holds a deleted message, of either side, is taken back."""
+    connection.execute(
+        update(inbox)
+        .where(
+            inbox.c.chat_id == chat_id, inbox.c.message_id.in_(event.message_ids), inbox.c.state == "waiting"
+        )
+        .values(state="withdrawn", text="", edits=inbox.c.edits + 1)
+    )
+    said = select(turns.c.inbox_id).where(
+        turns.c.chat_id == chat_id, turns.c.message_id.in_(event.message_ids)
+    )
+    answered = select(outbox.c.reply_id).where(
+        outbox.c.chat_id == chat_id, outbox.c.message_id.in_(event.message_ids), outbox.c.reply_id != 0
+    )
+    connection.execute(
+        update(turns)
+        .where(turns.c.chat_id == chat_id, or_(turns.c.inbox_id.in_(said), turns.c.inbox_id.in_(answered)))
+        .values(is_live=False)
+    )
+
+
+def _react(connection: Connection, chat_id: int, event: Reaction, now: float) -> None:
+    mine = (feedback.c.chat_id == chat_id, feedback.c.message_id == event.message_id)
+    if event.removed:
+        connection.execute(
+            delete(feedback).where(
+                *mine, feedback.c.user_id == event.origin.user.id, feedback.c.emoji.in_(event.removed)
+            )
+        )
+    rows = [
+        {
+            "chat_id": chat_id,
+            "message_id": event.message_id,
+            "user_id": event.origin.user.id,
+            "emoji": emoji,
+            "given_at": now,
+        }
+        for emoji in event.added
+    ]
+    if rows:
+        connection.execute(insert_new(connection, feedback).on_conflict_do_nothing(), rows)
+
+
+def _appear(connection: Connection, chat_id: int, event: Presence) -> None:
+    if event.is_present:
+        connection.execute(update(chats).where(chats.c.id == chat_id).values(is_gone=False))
+    else:
+        leave(connection, chat_id)
+
+
+def _move(connection: Connection, chat_id: int, to: ChatKey) -> None:
+    """The chat's rows go on under the new key; if that is in use already, both become one."""
+    new_id = _chat_id(connection, to)
+    if new_id is None:
+        connection.execute(
+            update(chats)
+            .where(chats.c.id == chat_id)
+            .values(adapter=to.adapter, bot=to.bot, chat=to.chat, thread=to.thread, is_gone=False)
+        )
+        return
+    for table in (inbox, turns, replies, outbox, feedback):
+        connection.execute(update(table).where(table.c.chat_id == chat_id).values(chat_id=new_id))
+    old = connection.execute(select(chats).where(chats.c.id == chat_id)).one()
+    connection.execute(
+        update(chats)
+        .where(chats.c.id == new_id)
+        .values(persona=old.persona, settings=old.settings, due_at=old.due_at, epoch=chats.c.epoch + 1)
+    )
+    connection.execute(delete(chats).where(chats.c.id == chat_id))

@@ -1,0 +1,67 @@
+"""Verbs on the database alone: no model is loaded for them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from bots import schema
+from bots.database import Database
+from bots.errors import DatabaseError
+from bots.settings import load
+
+_T = TypeVar("_T")
+
+
+def on_database(file: Path | None, work: Callable[[Connection], _T]) -> _T:
+    """One transaction on the database of the settings, which must be up to date.
+
+    Raises:
+        DatabaseError, SettingsError.
+    """
+
+    async def do(database: Database) -> _T:
+        if await schema.version(database) != schema.HEAD:
+            raise DatabaseError(f"{database.name} is empty or of another version; run `banter migrate`")
+        return await database.write(work)
+
+    return _with(file, do)
+
+
+def migrate(file: Path | None) -> Path | None:
+    """Bring the tables up to date; the backup made before, if there was anything to save."""
+
+    async def do(database: Database) -> Path | None:
+        with schema.only_one(database):
+            return await schema.migrate(database)
+
+    return _with(file, do)
+
+
+def back_up(file: Path | None, target: Path) -> None:
+    """Copy the database."""
+    schema.back_up(Database(load(file).database), target)
+
+
+def restore(file: Path | None, source: Path) -> Path | None:
+    """Put a backup in its place; where the old one is now."""
+    return schema.restore(Database(load(file).database), source)
+
+
+def _with(file: Path | None, do: Callable[[Database], Awaitable[_T]]) -> _T:
+    async def run() -> _T:
+        database = Database(load(file).database)
+        try:
+            return await do(database)
+        finally:
+            await database.close()
+
+    try:
+        return asyncio.run(run())
+    except SQLAlchemyError as error:
+        raise DatabaseError(
+            f"the database failed: {type(error).__name__}; `banter doctor` looks at it"
+        ) from error
