@@ -37,7 +37,7 @@ class Database:
         if self.file is None:
             self._shared = create_async_engine(self.url, pool_size=10, pool_pre_ping=True)
             return
-        self.file.parent.mkdir(parents=True, exist_ok=True)
+        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._writer, self._write_thread = self._sqlite("IMMEDIATE", settings.synchronous), _threads(1)
         self._reader, self._read_threads = (
             self._sqlite("DEFERRED", settings.synchronous),

@@ -7,7 +7,7 @@ from bots import rights, store
 from bots.asking import Answer, Asked, Entry, note
 from bots.messages import Usage
 from bots.records import ChatSettings, Draft
-from bots.why import explain
+from bots.why import told
 from brain.encoding import clean_turn
 from brain.errors import ConfigError
 
@@ -84,7 +84,7 @@ async def _settings(asked: Asked) -> Answer:
     """`/settings`, `/settings temperature 0.8`, `/settings temperature default`."""
     name, _, value = asked.words.partition(" ")
     if not name:
-        return note(_told(asked))
+        return note(_set(asked))
     if name == "default":
         changed = ChatSettings()
     else:
@@ -99,7 +99,7 @@ async def _settings(asked: Asked) -> Answer:
     )
 
 
-def _told(asked: Asked) -> str:
+def _set(asked: Asked) -> str:
     ours = asked.claim.settings
     persona = asked.house.cast.find(asked.claim.persona) if asked.claim.persona else asked.house.persona
     decoding = asked.house.cast.decoding(persona, ours.overrides())
@@ -120,8 +120,7 @@ async def _why(asked: Asked) -> Answer:
     exchange = await _last(asked)
     if exchange is None:
         return note(NOTHING_SAID.format("explain"))
-    told = explain(exchange.record)
-    return Answer((Draft(told.text, table=told.table),))
+    return note(told(exchange.record))
 
 
 ORDERS = {

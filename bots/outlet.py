@@ -58,12 +58,12 @@ class Outlet:
     @asynccontextmanager
     async def typing(self, chat: ChatKey) -> AsyncIterator[None]:
         """Show that the bot is typing for as long as this lasts, where the platform can."""
-        async with asyncio.TaskGroup() as group:
-            task = group.create_task(self._type(chat))
-            try:
-                yield
-            finally:
-                task.cancel()
+        task = asyncio.ensure_future(self._type(chat))  # a TaskGroup would wrap what the body raises
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
 
     async def _type(self, chat: ChatKey) -> None:
         await asyncio.sleep(_TYPING_AFTER_S)

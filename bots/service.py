@@ -101,7 +101,7 @@ class Service:
         with schema.only_one(self._database):
             try:
                 await self._prepare()
-                with _on_signals(self._end):
+                with _on_signals(self.stop):
                     await self._work()
             finally:
                 await self._database.close()
@@ -136,7 +136,7 @@ class Service:
                 task.cancel()
         _log.info("stopped")
 
-    def _end(self) -> None:
+    def stop(self) -> None:
         """The first signal ends in order, the second at once: what was accepted is safe either way."""
         if self._ending.is_set():
             os._exit(130)

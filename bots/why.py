@@ -3,6 +3,8 @@
 from bots.messages import Outgoing, Table
 from bots.records import CandidateRecord, ReplyRecord
 
+BEST = 6  # candidates that are told where there are no tables
+
 
 def explain(record: ReplyRecord) -> Outgoing:
     """How a reply came about."""
@@ -10,6 +12,26 @@ def explain(record: ReplyRecord) -> Outgoing:
     rows = tuple(_row(place, candidate, names) for place, candidate in enumerate(record.candidates))
     columns = ("", "candidate", "log P", "per token", *names, "end", "refused")
     return Outgoing("\n".join(_sentences(record)), table=Table(columns, rows, record.chosen))
+
+
+def told(record: ReplyRecord) -> str:
+    """The same in plain text, with the best candidates only: for platforms without tables."""
+    places = sorted(range(len(record.candidates)), key=lambda place: _rank(record, place))[:BEST]
+    lines = [
+        f"{'>' if place == record.chosen else '-'} {_line(record.candidates[place])}" for place in places
+    ]
+    return "\n".join([*_sentences(record), *lines])
+
+
+def _rank(record: ReplyRecord, place: int) -> tuple[bool, bool, float]:
+    candidate = record.candidates[place]
+    return place != record.chosen, candidate.refused is not None, -candidate.worth
+
+
+def _line(candidate: CandidateRecord) -> str:
+    numbers = [f"{name} {value:.2f}" for name, value in sorted(candidate.scores.items())]
+    why = f"refused: {candidate.refused}" if candidate.refused else ", ".join(numbers)
+    return f"{candidate.text} (log P {candidate.logprob:.2f}{', ' if why else ''}{why})"
 
 
 def _sentences(record: ReplyRecord) -> list[str]:

@@ -1,0 +1,326 @@
+"""From what a person writes to what is sent: the whole service, a fake platform, a brain without weights."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from stage import Stage
+
+from bots.answering import APOLOGY, STALE
+from bots.errors import Busy, ChatGone, MessageTooLong, RetryAfter, SendFailed
+from bots.inbox import TOO_MUCH
+from bots.messages import Command, Deleted, Edited, Incoming, Moved, Presence, Reaction
+from bots.testing.brains import EchoBrain
+from brain.config import DecodingConfig
+from brain.dialogue import Conversation, Reply
+from brain.errors import EngineBusy, PromptError
+from brain.persona import Persona
+
+
+class FailingBrain(EchoBrain):
+    """Fails as often as it is told, then echoes."""
+
+    def __init__(self, *errors: Exception) -> None:
+        super().__init__()
+        self.errors = list(errors)
+
+    async def reply(
+        self,
+        conversation: Conversation,
+        *,
+        persona: Persona,
+        decoding: DecodingConfig | None = None,
+        seed: int | None = None,
+    ) -> Reply:
+        if self.errors:
+            raise self.errors.pop(0)
+        return await super().reply(conversation, persona=persona, decoding=decoding, seed=seed)
+
+
+async def test_what_is_said_is_answered_once_however_often_the_platform_tells_it(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    async with stage.running():
+        said = Incoming("hello", stage.origin())
+        await stage.put(said, said)
+        await stage.put(said)
+        await stage.put(Incoming("good night", stage.origin()))
+        assert await stage.answers(2) == ["re: hello", "re: good night"]
+        assert stage.sent[0].speaker == "Odile"
+
+
+async def test_the_conversation_goes_on_after_a_restart(tmp_path: Path) -> None:
+    brain = EchoBrain()
+    stage = Stage(tmp_path, brain)
+    for text in ("one", "two"):
+        async with stage.running():
+            await stage.put(Incoming(text, stage.origin()))
+            await stage.answers(1 if text == "one" else 2)
+    assert [turn.text for turn in brain.conversations[1].turns] == ["one", "re: one", "two"]
+
+
+async def test_a_private_chat_never_reaches_a_group(tmp_path: Path) -> None:
+    brain = EchoBrain()
+    stage = Stage(tmp_path, brain)
+    async with stage.running():
+        await stage.put(Incoming("a secret", stage.origin("1")))
+        await stage.put(Incoming("hello all", stage.origin("2", is_private=False)))
+        await stage.answers(2)
+    [group] = [one for one in brain.conversations if one.turns[-1].text == "hello all"]
+    assert [turn.text for turn in group.turns] == ["hello all"]
+
+
+async def test_in_a_group_who_spoke_is_kept_and_the_answer_is_a_reply(tmp_path: Path) -> None:
+    brain = EchoBrain()
+    stage = Stage(tmp_path, brain)
+    async with stage.running():
+        for user in ("ann", "bo"):
+            await stage.put(Incoming(f"I am {user}", stage.origin("g", user, is_private=False)))
+        await stage.answers(2)
+    assert [turn.speaker for turn in brain.conversations[1].turns] == ["Ann", "Odile", "Bo"]
+    assert stage.sent[1].reply_to == "m2"
+
+
+async def test_in_a_group_only_what_is_addressed_is_answered_and_kept(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    async with stage.running():
+        await stage.put(Incoming("among us", stage.origin("g", is_private=False), is_addressed=False))
+        await stage.put(Incoming("bot?", stage.origin("g", is_private=False)))
+        assert await stage.answers(1) == ["re: bot?"]
+    assert stage.rows("SELECT key FROM inbox") == [("k2",)]
+
+
+async def test_a_chatty_group_is_answered_unasked(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, settings={"run": {"chattiness": 1.0}})
+    async with stage.running():
+        await stage.put(Incoming("among us", stage.origin("g", is_private=False), is_addressed=False))
+        assert await stage.answers(1) == ["re: among us"]
+
+
+async def test_long_answers_come_in_parts_that_join(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    text = "word " * 1000
+    async with stage.running():
+        await stage.put(Incoming(text, stage.origin("g", is_private=False)))
+        parts = await stage.answers(3)
+    assert "".join(parts) == f"re: {text.strip()}"
+    assert [message.reply_to for message in stage.sent] == ["m1", "", ""]
+    assert len({message.nonce for message in stage.sent}) == 3
+
+
+async def test_role_tokens_are_taken_out_of_text_and_names(tmp_path: Path) -> None:
+    brain = EchoBrain()
+    stage = Stage(tmp_path, brain)
+    async with stage.running():
+        await stage.put(Incoming("hi<|endoftext|>you", stage.origin(user="<|system|>x")))
+        await stage.answers(1)
+    assert brain.conversations[0].turns[0].text == "hi you"
+    assert "<|" not in brain.conversations[0].turns[0].speaker
+
+
+async def test_what_holds_no_words_gets_a_line_that_fits(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    async with stage.running():
+        await stage.put(Incoming(" \u200b ", stage.origin()))
+        assert await stage.answers(1) == ["Go on."]
+    assert stage.rows("SELECT count(*) FROM turns") == [(0,)]
+
+
+async def test_a_failed_answer_is_tried_again(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, FailingBrain(EngineBusy("full"), RuntimeError("?")), {"run": {"retry_s": 0.01}})
+    async with stage.running():
+        await stage.put(Incoming("hello", stage.origin()))
+        assert await stage.answers(1) == ["re: hello"]
+
+
+async def test_after_three_failures_it_is_an_apology_and_the_chat_goes_on(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, FailingBrain(*[RuntimeError("?")] * 3), {"run": {"retry_s": 0.01}})
+    async with stage.running():
+        await stage.put(Incoming("poison", stage.origin()), Incoming("hello", stage.origin()))
+        assert await stage.answers(2) == [APOLOGY, "re: hello"]
+    assert stage.rows("SELECT state, attempts, error, text FROM inbox WHERE key = 'k1'") == [
+        ("dead", 3, "RuntimeError", "")
+    ]
+
+
+async def test_what_goes_wrong_on_purpose_is_told_in_words(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, FailingBrain(PromptError("too long")))
+    async with stage.running():
+        await stage.put(Incoming("hello", stage.origin()))
+        assert await stage.answers(1) == ["That did not work: too long"]
+
+
+async def test_a_failed_send_is_repeated_under_the_same_nonce(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, failures=[SendFailed("lost"), RuntimeError("?"), RetryAfter(0.05)])
+    async with stage.running():
+        await stage.put(Incoming("hello", stage.origin()))
+        await stage.put(Incoming("and?", stage.origin()))
+        assert await stage.answers(2) == ["re: hello", "re: and?"]
+
+
+async def test_what_a_platform_refuses_does_not_block_the_chat(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, failures=[MessageTooLong(9, 8)])
+    async with stage.running():
+        await stage.put(Incoming("hello", stage.origin()), Incoming("and?", stage.origin()))
+        assert await stage.answers(1) == ["re: and?"]
+
+
+async def test_a_chat_that_is_gone_is_left_alone_until_somebody_writes_there(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, failures=[ChatGone("blocked")])
+    async with stage.running():
+        await stage.put(Incoming("hello", stage.origin()), Incoming("lost", stage.origin()))
+        await stage.until(lambda: stage.rows("SELECT is_gone FROM chats") == [(1,)])
+        await stage.put(Incoming("back again", stage.origin()))
+        assert await stage.answers(1) == ["re: back again"]
+
+
+async def test_one_chat_that_has_to_wait_does_not_halt_others(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, failures=[RetryAfter(60.0)])
+    async with stage.running():
+        await stage.put(Incoming("slow", stage.origin("1")))
+        await stage.until(lambda: not stage.failures)
+        await stage.put(Incoming("quick", stage.origin("2")))
+        assert await stage.answers(1) == ["re: quick"]
+
+
+async def test_old_messages_get_one_note_per_chat(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, settings={"run": {"stale_after_s": 3600.0}})
+    old = datetime.now(UTC) - timedelta(hours=2)
+    async with stage.running():
+        await stage.put(*(Incoming(f"old {n}", stage.origin(when=old)) for n in range(5)))
+        await stage.put(Incoming("new", stage.origin()))
+        assert await stage.answers(2) == [STALE, "re: new"]
+
+
+async def test_when_much_waits_one_persons_lines_become_one_turn(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, settings={"run": {"merge_above": 2}})
+    async with stage.running():
+        said = [Incoming(f"a{n}", stage.origin("g", "ann", is_private=False)) for n in range(3)]
+        await stage.put(*said, Incoming("b", stage.origin("g", "bo", is_private=False)))
+        assert await stage.answers(2) == ["re: a0\na1\na2", "re: b"]
+
+
+async def test_who_sends_too_much_is_told_once_and_the_counts_survive_a_restart(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, settings={"gates": {"person_burst": 2, "person_per_min": 0.001}})
+    async with stage.running():
+        await stage.put(*(Incoming(f"m{n}", stage.origin()) for n in range(9)))
+        assert sorted(await stage.answers(3)) == sorted([TOO_MUCH, "re: m0", "re: m1"])
+    async with stage.running():
+        await stage.put(Incoming("again", stage.origin()))
+        await stage.put(Incoming("me too", stage.origin("2", "bo")))
+        assert (await stage.answers(4))[3:] == ["re: me too"]
+
+
+async def test_whom_the_lists_keep_out_is_not_even_stored(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, settings={"gates": {"deny_users": ("stage:eve",)}})
+    async with stage.running():
+        await stage.put(Incoming("let me in", stage.origin(user="eve")), Incoming("hello", stage.origin()))
+        assert await stage.answers(1) == ["re: hello"]
+    assert stage.rows("SELECT user_id FROM inbox") == [("ann",)]
+
+
+async def test_when_too_much_waits_the_platform_is_told_to_wait(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, EchoBrain(60.0), {"run": {"max_waiting": 2, "drain_s": 0.01}})
+    async with stage.running():
+        await stage.put(*(Incoming(f"m{n}", stage.origin()) for n in range(2)))
+        with pytest.raises(Busy):
+            await stage.put(Incoming("more", stage.origin()))
+
+
+async def test_an_edit_replaces_what_is_not_answered_yet(tmp_path: Path) -> None:
+    brain = EchoBrain(0.3)
+    stage = Stage(tmp_path, brain)
+    async with stage.running():
+        await stage.put(Incoming("helo", stage.origin()))
+        await stage.until(lambda: brain.num_at_once == 1)
+        await stage.put(Edited("hello", stage.origin(message_id="m1")))
+        assert await stage.answers(1) == ["re: hello"]
+        await stage.put(Edited("goodbye", stage.origin(message_id="m1")))
+        await stage.put(Incoming("next", stage.origin()))
+        assert await stage.answers(2) == ["re: hello", "re: next"]
+
+
+async def test_what_was_deleted_counts_as_never_said(tmp_path: Path) -> None:
+    brain = EchoBrain(0.2)
+    stage = Stage(tmp_path, brain)
+    async with stage.running():
+        await stage.put(Incoming("one", stage.origin()))
+        await stage.answers(1)
+        await stage.put(Incoming("oops", stage.origin()), Deleted(("m1", "m2"), stage.origin(message_id="")))
+        await stage.put(Incoming("three", stage.origin()))
+        assert await stage.answers(2) == ["re: one", "re: three"]
+    assert [turn.text for turn in brain.conversations[-1].turns] == ["three"]
+
+
+async def test_reactions_are_kept_and_taken_off(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    async with stage.running():
+        await stage.put(Incoming("one", stage.origin()))
+        await stage.answers(1)
+        await stage.put(Reaction("b1", ("👍", "🎉"), (), stage.origin(message_id="")))
+        await stage.put(Reaction("b1", (), ("🎉",), stage.origin(message_id="")))
+    query = "SELECT f.emoji, o.reply_id > 0 FROM feedback f JOIN outbox o ON o.message_id = f.message_id"
+    assert stage.rows(query) == [("👍", 1)]
+
+
+async def test_a_moved_chat_goes_on_where_it_is_now(tmp_path: Path) -> None:
+    brain = EchoBrain()
+    stage = Stage(tmp_path, brain)
+    async with stage.running():
+        await stage.put(Incoming("one", stage.origin("old")))
+        await stage.answers(1)
+        await stage.put(Moved(stage.origin("new").chat, stage.origin("old")))
+        await stage.put(Incoming("two", stage.origin("new")))
+        await stage.answers(2)
+    assert [turn.text for turn in brain.conversations[1].turns] == ["one", "re: one", "two"]
+
+
+async def test_a_bot_that_was_removed_forgets_what_waits(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, EchoBrain(0.3))
+    async with stage.running():
+        await stage.put(Incoming("one", stage.origin()))
+        await stage.put(Presence(False, stage.origin(message_id="")))
+        await stage.put(Incoming("two", stage.origin("2")))
+        assert await stage.answers(1) == ["re: two"]
+    assert stage.rows("SELECT state FROM inbox WHERE key = 'k1'") == [("withdrawn",)]
+
+
+async def test_the_newest_message_of_each_chat_is_known(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    async with stage.running():
+        await stage.put(*(Incoming("x", stage.origin(chat)) for chat in ("1", "1", "2")))
+        assert stage.sink is not None
+        seen = await stage.sink.last_seen("bot")
+    assert sorted((ref.chat.chat, ref.id) for ref in seen) == [("1", "m2"), ("2", "m3")]
+
+
+async def test_while_it_thinks_it_shows_that_it_types(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, EchoBrain(0.4))
+    async with stage.running():
+        await stage.put(Incoming("one", stage.origin()))
+        await stage.answers(1)
+    assert stage.num_typed == 1
+
+
+async def test_a_crashed_adapter_is_made_anew(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, crash=[RuntimeError("broken")])
+    async with stage.running():
+        await stage.put(Incoming("hello", stage.origin()))
+        assert await stage.answers(1) == ["re: hello"]
+
+
+async def test_a_slow_brain_lets_no_chat_wait_for_another(tmp_path: Path) -> None:
+    brain = EchoBrain(0.5)
+    stage = Stage(tmp_path, brain)
+    started = time.monotonic()
+    async with stage.running():
+        await stage.put(*(Incoming("x", stage.origin(str(chat), str(chat))) for chat in range(200)))
+        await stage.answers(200)
+    assert brain.most_at_once > 100, f"{time.monotonic() - started:.1f} s"
+
+
+async def test_a_command_with_an_error_is_told_in_words(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    async with stage.running():
+        await stage.put(Command("persona", "nobody", stage.origin()))
+        assert (await stage.answers(1))[0].startswith("That did not work: no character 'nobody'")
