@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,8 +14,6 @@ from bots.outbox import Unsent
 from bots.records import ChatSettings, Draft
 from bots.tables import chats, inbox, outbox, turns
 from brain.dialogue import Turn
-
-KEPT_TURNS = 80  # of the newest: more than any model or check looks at
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,23 +51,33 @@ class Claim:
     turns: tuple[Turn, ...]  # live ones
 
 
-async def claim(database: Database, adapters: Collection[str], num_chats: int, lease_s: float) -> list[Claim]:
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a process wants to work on."""
+
+    adapters: tuple[str, ...]  # those that are up
+    num_chats: int
+    num_turns: int  # newest ones of each
+    lease_s: float
+
+
+async def claim(database: Database, wish: Wish) -> list[Claim]:
     """Claim the chats that have been due for longest; each is nobody else's until its lease runs out."""
-    return await database.write(lambda connection: _claim(connection, adapters, num_chats, lease_s))
+    return await database.write(lambda connection: _claim(connection, wish))
 
 
-def _claim(connection: Connection, adapters: Collection[str], num_chats: int, lease_s: float) -> list[Claim]:
+def _claim(connection: Connection, wish: Wish) -> list[Claim]:
     now = time.time()
     query = (
         select(chats)
         .where(
             chats.c.due_at <= now,
             chats.c.lease_until < now,
-            chats.c.adapter.in_(adapters),
+            chats.c.adapter.in_(wish.adapters),
             ~chats.c.is_gone,
         )
         .order_by(chats.c.due_at)
-        .limit(num_chats)
+        .limit(wish.num_chats)
         .with_for_update(skip_locked=True)
     )
     rows = connection.execute(query).all()
@@ -77,11 +85,13 @@ def _claim(connection: Connection, adapters: Collection[str], num_chats: int, le
         return []
     ids = [row.id for row in rows]
     connection.execute(
-        update(chats).where(chats.c.id.in_(ids)).values(lease_until=now + lease_s, epoch=chats.c.epoch + 1)
+        update(chats)
+        .where(chats.c.id.in_(ids))
+        .values(lease_until=now + wish.lease_s, epoch=chats.c.epoch + 1)
     )
     waiting = _waiting(connection, ids)
     unsent = _unsent(connection, ids)
-    said = _turns(connection, ids)
+    said = _turns(connection, ids, wish.num_turns)
     return [
         Claim(
             row.id,
@@ -166,7 +176,7 @@ def _unsent(connection: Connection, ids: Sequence[int]) -> dict[int, list[Unsent
     return found
 
 
-def _turns(connection: Connection, ids: Sequence[int]) -> dict[int, list[Turn]]:
+def _turns(connection: Connection, ids: Sequence[int], number: int) -> dict[int, list[Turn]]:
     """The newest live turns of each chat, oldest first."""
     place = func.row_number().over(partition_by=turns.c.chat_id, order_by=turns.c.id.desc()).label("place")
     newest = (
@@ -174,7 +184,7 @@ def _turns(connection: Connection, ids: Sequence[int]) -> dict[int, list[Turn]]:
         .where(turns.c.chat_id.in_(ids), turns.c.is_live)
         .subquery()
     )
-    query = select(newest).where(newest.c.place <= KEPT_TURNS).order_by(newest.c.id)
+    query = select(newest).where(newest.c.place <= number).order_by(newest.c.id)
     found: dict[int, list[Turn]] = defaultdict(list)
     for row in connection.execute(query):
         found[row.chat_id].append(Turn(row.text, row.speaker))

@@ -88,6 +88,7 @@ class Service:
         self._inbox = Inbox(self._database, gate, run, self._workers.wake, settings.seed)
         self._outlets = {one.kind.name: Outlet(one.kind.name, _limits(one)) for one in adapters}
         self._workers.outlets = self._outlets
+        self._workers.num_turns = max(settings.brain.max_turns, 2 * settings.brain.checks.echo_turns) + 1
         self._ending = asyncio.Event()
         self._final: list[AdapterError] = []
 

@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bots import claims
 from bots.answering import Answerer
-from bots.claims import Claim
+from bots.claims import Claim, Wish
 from bots.database import Database
 from bots.delivery import Delivery
 from bots.ledger import Ledger, Step
@@ -40,6 +40,7 @@ class Workers:
         ledger.on_given_back = self._given_back
         self._answerer, self._delivery, self._settings = answerer, delivery, settings
         self.outlets: Mapping[str, Outlet] = {}
+        self.num_turns = 100  # of each conversation
         self._held: dict[int, int] = {}  # epochs by chat
         self._wake, self._idle = asyncio.Event(), asyncio.Event()
         self._is_stopping = False
@@ -74,11 +75,13 @@ class Workers:
 
     async def _claim(self, group: asyncio.TaskGroup) -> None:
         free = self._settings.max_chats - len(self._held)
-        up = [name for name, outlet in self.outlets.items() if outlet.adapter is not None]
+        up = tuple(name for name, outlet in self.outlets.items() if outlet.adapter is not None)
         if free <= 0 or not up or self._is_stopping:
             return
         try:
-            claimed = await claims.claim(self._database, up, free, self._settings.lease_s)
+            claimed = await claims.claim(
+                self._database, Wish(up, free, self.num_turns, self._settings.lease_s)
+            )
         except SQLAlchemyError as error:
             _log.error("the database failed: %s", type(error).__name__)
             return

@@ -17,7 +17,16 @@ from bots.settings import Settings, apart
 from brain.persona import list_personas
 
 ROOT = Path(__file__).parent.parent
-DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "docs/architecture.md")]
+DOCUMENTS = [
+    ROOT / name
+    for name in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "docs/architecture.md",
+        "docs/adapters.md",
+        "docs/operations.md",
+    )
+]
 
 
 def read(name: str) -> str:

@@ -1,0 +1,125 @@
+"""init, doctor, run and the verbs on the database, as commands and as parts."""
+
+import asyncio
+import json
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+
+from bots import wizard
+from bots.doctor import Seen, examine
+from bots.errors import NameTaken, SettingsError
+from bots.settings import load
+from bots.wizard import Questions
+
+Banter = Callable[..., CompletedProcess[bytes]]
+TOKEN = "110201543:AAHcanaryCANARYcanaryCANARYcanary00"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def answering(*answers: str) -> Questions:
+    left = list(answers)
+    return Questions(lambda question, default: left.pop(0) or default, lambda question: left.pop(0))
+
+
+def test_init_writes_settings_that_are_valid(here: Path) -> None:
+    done = wizard.run(answering("console", "lighthouse"))
+    assert done[0] == "wrote config.toml"
+    assert load().persona == "lighthouse"
+    assert load().adapters["console"].is_enabled
+    with pytest.raises(NameTaken, match="--force"):
+        wizard.run(answering())
+
+
+def test_init_names_what_cannot_be_and_writes_nothing(here: Path) -> None:
+    with pytest.raises(SettingsError, match="no platform 'owl' is installed"):
+        wizard.run(answering("owl"))
+    with pytest.raises(SettingsError, match="no character 'nobody'"):
+        wizard.run(answering("console", "nobody"))
+    assert not list(here.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_good"),
+    [
+        ("telegram", TOKEN, True),
+        ("telegram", "110201543", False),
+        ("discord", "MTk4NjIyNDgzNDcxOTI1MjQ4.Cl2FMQ.ZnCjm1XVW7vRze4b7Cq4se7kKWs", True),
+        ("discord", TOKEN, False),
+    ],
+)
+def test_the_shape_of_a_token_is_checked_without_showing_it(name: str, value: str, is_good: bool) -> None:
+    shape, _ = wizard.SHAPES[name]
+    assert bool(re.fullmatch(shape, value)) is is_good
+    if not is_good:
+        with pytest.raises(SettingsError) as error:
+            wizard._secret(answering(value), name, "token")
+        assert value not in str(error.value)
+
+
+def test_secrets_replace_their_lines_and_are_readable_for_the_owner_alone(here: Path) -> None:
+    Path(".env").write_text("BANTER_OWL__TOKEN=old\nBANTER_SEED=1\n")
+    wizard._write_secrets(Path(".env"), {"BANTER_OWL__TOKEN": "new"})
+    assert Path(".env").read_text() == "BANTER_SEED=1\nBANTER_OWL__TOKEN=new\n"
+    assert stat.S_IMODE(Path(".env").stat().st_mode) == 0o600
+
+
+def findings() -> list[Seen]:
+    return asyncio.run(examine(None))
+
+
+def test_doctor_finds_nothing_wrong_with_a_good_start(here: Path) -> None:
+    wizard.run(answering("console", "lighthouse"))
+    assert {seen.finding.level for seen in findings()} == {"ok"}
+    assert not (here / ".banter").exists()  # it changes nothing
+
+
+def test_doctor_names_each_thing_and_its_fix(here: Path) -> None:
+    Path("config.toml").write_text('persona = "nobody"\n[database]\npath = "junk.db"\n')
+    Path("junk.db").write_text("junk" * 1000)
+    Path(".env").write_text("")
+    Path(".env").chmod(0o644)
+    seen = {one.where: one.finding for one in findings()}
+    assert seen[".env"].fix == "chmod 600 .env"
+    assert seen["persona"].level == "problem"
+    assert seen["database"].level == "problem"
+    assert seen["platforms"].fix.startswith("run `banter init`")
+    assert all(finding.fix for finding in seen.values() if finding.level != "ok")
+
+
+def test_doctor_tells_a_mistake_in_the_settings(here: Path) -> None:
+    Path("config.toml").write_text("[runn]\n")
+    [seen] = findings()
+    assert "did you mean 'run'?" in seen.sentence()
+
+
+def test_the_verbs_on_the_database(banter: Banter, tmp_path: Path) -> None:
+    assert b"run `banter migrate`" in banter("export", "--adapter", "x", "--user", "1").stderr
+    assert banter("migrate").stdout == b"up to date\n"
+    found = json.loads(banter("export", "--adapter", "x", "--user", "1").stdout)
+    assert (found["user"], found["turns"]) == ("1", [])
+    assert banter("forget", "--adapter", "x", "--user", "1").stdout.startswith(b"deleted 0 turns")
+    assert banter("backup", "copy.db").returncode == 0
+    assert banter("restore", "copy.db").stdout.startswith(b"restored copy.db; what was there is")
+
+
+def test_run_without_a_platform_says_what_to_do_before_it_loads_a_model(banter: Banter) -> None:
+    done = banter("run")
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"banter: no chat platform is enabled; run `banter init`")
+
+
+def test_doctor_for_programs(banter: Banter) -> None:
+    done = banter("doctor", "--json")
+    told = json.loads(done.stdout)
+    assert told["ok"] is True
+    assert {"where", "level", "what", "fix"} == set(told["findings"][0])
