@@ -8,12 +8,50 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, select, update
 
-from bots.database import Database
+from bots.database import Database, any_of
 from bots.messages import ChatKey
 from bots.outbox import Unsent
 from bots.records import ChatSettings, Draft
 from bots.tables import chats, inbox, outbox, turns
 from brain.dialogue import Turn
+
+_DUE = (
+    select(chats)
+    .where(
+        chats.c.due_at <= bindparam("now"),
+        chats.c.lease_until < bindparam("now"),
+        chats.c.adapter.in_(any_of("adapters")),
+        ~chats.c.is_gone,
+    )
+    .order_by(chats.c.due_at)
+    .limit(bindparam("num_chats"))
+    .with_for_update(skip_locked=True)
+)
+_LEASE = (
+    update(chats)
+    .where(chats.c.id.in_(any_of("ids")))
+    .values(lease_until=bindparam("until"), epoch=chats.c.epoch + 1)
+)
+_WAITING = (
+    select(inbox).where(inbox.c.chat_id.in_(any_of("ids")), inbox.c.state == "waiting").order_by(inbox.c.id)
+)
+_UNSENT = (
+    select(outbox)
+    .where(outbox.c.chat_id.in_(any_of("ids")), outbox.c.state.in_(("waiting", "sending")))
+    .order_by(outbox.c.id)
+)
+_PLACED = (
+    select(
+        turns.c.id,
+        turns.c.chat_id,
+        turns.c.text,
+        turns.c.speaker,
+        func.row_number().over(partition_by=turns.c.chat_id, order_by=turns.c.id.desc()).label("place"),
+    )
+    .where(turns.c.chat_id.in_(any_of("ids")), turns.c.is_live)
+    .subquery()
+)
+_NEWEST = select(_PLACED).where(_PLACED.c.place <= bindparam("number")).order_by(_PLACED.c.id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +106,12 @@ async def claim(database: Database, wish: Wish) -> list[Claim]:
 
 def _claim(connection: Connection, wish: Wish) -> list[Claim]:
     now = time.time()
-    query = (
-        select(chats)
-        .where(
-            chats.c.due_at <= now,
-            chats.c.lease_until < now,
-            chats.c.adapter.in_(wish.adapters),
-            ~chats.c.is_gone,
-        )
-        .order_by(chats.c.due_at)
-        .limit(wish.num_chats)
-        .with_for_update(skip_locked=True)
-    )
-    rows = connection.execute(query).all()
+    asked = {"now": now, "adapters": wish.adapters, "num_chats": wish.num_chats}
+    rows = connection.execute(_DUE, asked).all()
     if not rows:
         return []
     ids = [row.id for row in rows]
-    connection.execute(
-        update(chats)
-        .where(chats.c.id.in_(ids))
-        .values(lease_until=now + wish.lease_s, epoch=chats.c.epoch + 1)
-    )
+    connection.execute(_LEASE, {"ids": ids, "until": now + wish.lease_s})
     waiting = _waiting(connection, ids)
     unsent = _unsent(connection, ids)
     said = _turns(connection, ids, wish.num_turns)
@@ -137,9 +160,8 @@ async def release_all(database: Database, held: Mapping[int, int] | None = None)
 
 
 def _waiting(connection: Connection, ids: Sequence[int]) -> dict[int, list[Waiting]]:
-    query = select(inbox).where(inbox.c.chat_id.in_(ids), inbox.c.state == "waiting").order_by(inbox.c.id)
     found: dict[int, list[Waiting]] = defaultdict(list)
-    for row in connection.execute(query):
+    for row in connection.execute(_WAITING, {"ids": ids}):
         found[row.chat_id].append(waiting_from_row(row))
     return found
 
@@ -165,10 +187,8 @@ def waiting_from_row(row: Row[Any]) -> Waiting:
 
 
 def _unsent(connection: Connection, ids: Sequence[int]) -> dict[int, list[Unsent]]:
-    states = outbox.c.state.in_(("waiting", "sending"))
-    query = select(outbox).where(outbox.c.chat_id.in_(ids), states).order_by(outbox.c.id)
     found: dict[int, list[Unsent]] = defaultdict(list)
-    for row in connection.execute(query):
+    for row in connection.execute(_UNSENT, {"ids": ids}):
         draft = Draft.from_json(row.payload)
         found[row.chat_id].append(
             Unsent(row.nonce, draft, row.created_at, row.due_at, row.attempts, row.state == "sending")
@@ -178,14 +198,7 @@ def _unsent(connection: Connection, ids: Sequence[int]) -> dict[int, list[Unsent
 
 def _turns(connection: Connection, ids: Sequence[int], number: int) -> dict[int, list[Turn]]:
     """The newest live turns of each chat, oldest first."""
-    place = func.row_number().over(partition_by=turns.c.chat_id, order_by=turns.c.id.desc()).label("place")
-    newest = (
-        select(turns.c.id, turns.c.chat_id, turns.c.text, turns.c.speaker, place)
-        .where(turns.c.chat_id.in_(ids), turns.c.is_live)
-        .subquery()
-    )
-    query = select(newest).where(newest.c.place <= number).order_by(newest.c.id)
     found: dict[int, list[Turn]] = defaultdict(list)
-    for row in connection.execute(query):
+    for row in connection.execute(_NEWEST, {"ids": ids, "number": number}):
         found[row.chat_id].append(Turn(row.text, row.speaker))
     return found

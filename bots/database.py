@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event
+from sqlalchemy import BindParameter, Connection, Engine, Table, bindparam, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -108,20 +109,36 @@ def _threads(number: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(number, thread_name_prefix="database")
 
 
-def insert_new(connection: Connection, table: Table) -> "postgresql.Insert | sqlite.Insert":
-    """An INSERT that can say what happens when a row is there already."""
-    return sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+def any_of(name: str) -> BindParameter[Any]:
+    """A place for a list of values in a statement that is built once; building costs more than running."""
+    return bindparam(name, expanding=True)
+
+
+@cache
+def _insert_new(is_sqlite: bool, table: Table) -> "postgresql.Insert | sqlite.Insert":
+    return (sqlite.insert(table) if is_sqlite else postgresql.insert(table)).on_conflict_do_nothing()
+
+
+def insert_missing(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows, but those whose keys are there already."""
+    if rows:
+        new = [dict(row) for row in rows]
+        connection.execute(_insert_new(connection.dialect.name == "sqlite", table), new)
 
 
 def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], key: str = "id") -> None:
     """Write rows, in place of those with the same key."""
     if not rows:
         return
-    statement = insert_new(connection, table)
-    columns = {name: statement.excluded[name] for name in rows[0] if name != key}
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=[key], set_=columns), [dict(row) for row in rows]
-    )
+    statement = _upsert(connection.dialect.name == "sqlite", table, key)
+    connection.execute(statement, [dict(row) for row in rows])
+
+
+@cache
+def _upsert(is_sqlite: bool, table: Table, key: str) -> "postgresql.Insert | sqlite.Insert":
+    statement = sqlite.insert(table) if is_sqlite else postgresql.insert(table)
+    columns = {column.name: statement.excluded[column.name] for column in table.c if column.name != key}
+    return statement.on_conflict_do_update(index_elements=[key], set_=columns)
 
 
 def url_from_settings(settings: DatabaseSettings) -> str:

@@ -6,12 +6,15 @@ from typing import Literal
 
 from sqlalchemy import Connection, select
 
-from bots.database import upsert
+from bots.database import any_of, upsert
 from bots.messages import Origin
 from bots.options import GateSettings
 from bots.tables import buckets
 
 Verdict = Literal["heard", "refused", "told"]  # told = refused, and now is the time to say so
+
+
+_KEPT = select(buckets).where(buckets.c.id.in_(any_of("ids"))).order_by(buckets.c.id).with_for_update()
 
 
 @dataclass(slots=True)
@@ -102,8 +105,7 @@ class Gate:
 
 
 def _load(connection: Connection, names: Iterable[str]) -> dict[str, _Bucket]:
-    query = select(buckets).where(buckets.c.id.in_(list(names))).order_by(buckets.c.id).with_for_update()
-    rows = connection.execute(query)
+    rows = connection.execute(_KEPT, {"ids": list(names)})
     return {row.id: _Bucket(row.tokens, row.counted_at, row.told_at) for row in rows}
 
 

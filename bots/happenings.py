@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, delete, or_, select, update
 
-from bots.database import insert_new
+from bots.database import insert_missing
 from bots.messages import ChatKey, Deleted, Edited, Event, Moved, Origin, Presence, Reaction
 from bots.tables import chats, feedback, inbox, outbox, replies, turns
 
@@ -15,9 +15,7 @@ def note(connection: Connection, events: Sequence[Event], now: float) -> None:
         chat_id = _chat_id(connection, event.origin.chat)
         if chat_id is None:
             continue
-        connection.execute(
-            insert_new(connection, inbox).on_conflict_do_nothing(), [_done(event.origin, chat_id, now)]
-        )
+        insert_missing(connection, inbox, [_done(event.origin, chat_id, now)])
         if isinstance(event, Edited):
             _edit(connection, chat_id, event)
         elif isinstance(event, Deleted):
@@ -137,8 +135,7 @@ def _react(connection: Connection, chat_id: int, event: Reaction, now: float) ->
         }
         for emoji in event.added
     ]
-    if rows:
-        connection.execute(insert_new(connection, feedback).on_conflict_do_nothing(), rows)
+    insert_missing(connection, feedback, rows)
 
 
 def _appear(connection: Connection, chat_id: int, event: Presence) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import BindParameter, Connection, bindparam, case, func, select,
 
 from bots import happenings
 from bots.batching import Batcher
-from bots.database import Database, insert_new
+from bots.database import Database, any_of, insert_missing
 from bots.errors import Busy
 from bots.gates import Gate, Verdict
 from bots.messages import ChatKey, Command, Event, Incoming, MessageRef, Moved, Origin, Presence, Request
@@ -23,6 +23,37 @@ from bots.tables import chats, inbox, outbox
 TOO_MUCH = "That is a lot at once. Give me a minute, then go on, please."
 _MAX_KEYS = 500  # in one query
 _COUNT_EVERY_S = 0.5
+
+
+_KNOWN = select(inbox.c.key).where(
+    inbox.c.adapter == bindparam("adapter"), inbox.c.bot == bindparam("bot"), inbox.c.key.in_(any_of("ids"))
+)
+_NUM_WAITING = (
+    select(func.count())
+    .select_from(inbox)
+    .where(inbox.c.chat_id == chats.c.id, inbox.c.state == "waiting")
+    .scalar_subquery()
+)
+_FOUND = (
+    select(chats.c.id, chats.c.chat, chats.c.thread, chats.c.settings, _NUM_WAITING.label("num_waiting"))
+    .where(
+        chats.c.adapter == bindparam("adapter"),
+        chats.c.bot == bindparam("bot"),
+        chats.c.chat.in_(any_of("ids")),
+    )
+    .order_by(chats.c.id)
+    .with_for_update(of=chats)
+)
+_NEWEST: BindParameter[str] = bindparam("newest")
+_TOUCH = (
+    update(chats)
+    .where(chats.c.id == bindparam("chat_row"))
+    .values(
+        due_at=func.coalesce(chats.c.due_at, bindparam("now")),
+        is_gone=False,
+        last_message=case((_NEWEST == "", chats.c.last_message), else_=_NEWEST),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,15 +165,9 @@ class Inbox:
         verdicts = self._gate.take(connection, asked, now)
         judged = list(zip(wanted, verdicts, strict=True))
         rows = [self._row(event, known[event.origin.chat].id, verdict, now) for event, verdict in judged]
-        statement = insert_new(connection, inbox).on_conflict_do_nothing()
-        connection.execute(statement, rows)
-        notices = [
-            _notice(event.origin, known[event.origin.chat].id, now)
-            for event, verdict in judged
-            if verdict == "told"
-        ]
-        if notices:
-            connection.execute(insert_new(connection, outbox).on_conflict_do_nothing(), notices)
+        insert_missing(connection, inbox, rows)
+        told = [event.origin for event, verdict in judged if verdict == "told"]
+        insert_missing(connection, outbox, [_notice(one, known[one.chat].id, now) for one in told])
         _touch(connection, wanted, known, now)
 
     def _is_wanted(self, event: Request, chat: Found | None) -> bool:
@@ -207,35 +232,18 @@ def _unknown(connection: Connection, events: Mapping[tuple[str, str, str], Event
     for adapter, bot in {key[:2] for key in keys}:
         mine = [key[2] for key in keys if key[:2] == (adapter, bot)]
         for start in range(0, len(mine), _MAX_KEYS):
-            query = select(inbox.c.key).where(
-                inbox.c.adapter == adapter,
-                inbox.c.bot == bot,
-                inbox.c.key.in_(mine[start : start + _MAX_KEYS]),
-            )
-            known |= {(adapter, bot, key) for key in connection.execute(query).scalars()}
+            some = {"adapter": adapter, "bot": bot, "ids": mine[start : start + _MAX_KEYS]}
+            known |= {(adapter, bot, key) for key in connection.execute(_KNOWN, some).scalars()}
     return [event for key, event in events.items() if key not in known]
 
 
 def _chats(connection: Connection, keys: Iterable[ChatKey]) -> dict[ChatKey, Found]:
     """The rows of chats, locked where the database locks rows; -1 for a chattiness that was not set."""
     found: dict[ChatKey, Found] = {}
-    waiting = (
-        select(func.count())
-        .select_from(inbox)
-        .where(inbox.c.chat_id == chats.c.id, inbox.c.state == "waiting")
-        .scalar_subquery()
-    )
-    columns = (chats.c.id, chats.c.chat, chats.c.thread, chats.c.settings, waiting.label("num_waiting"))
     wanted = list(keys)
     for adapter, bot in {(key.adapter, key.bot) for key in wanted}:
         ids = sorted({key.chat for key in wanted if (key.adapter, key.bot) == (adapter, bot)})
-        query = (
-            select(*columns)
-            .where(chats.c.adapter == adapter, chats.c.bot == bot, chats.c.chat.in_(ids))
-            .order_by(chats.c.id)
-            .with_for_update(of=chats)
-        )
-        for row in connection.execute(query):
+        for row in connection.execute(_FOUND, {"adapter": adapter, "bot": bot, "ids": ids}):
             chattiness = row.settings.get("chattiness", -1)
             found[ChatKey(adapter, bot, row.chat, row.thread)] = Found(row.id, chattiness, row.num_waiting)
     return found
@@ -259,7 +267,7 @@ def _new_chats(connection: Connection, origins: Sequence[Origin]) -> dict[ChatKe
         }
         for origin in origins
     ]
-    connection.execute(insert_new(connection, chats).on_conflict_do_nothing(), rows)
+    insert_missing(connection, chats, rows)
     return _chats(connection, {origin.chat for origin in origins})
 
 
@@ -278,15 +286,8 @@ def _touch(
     for event in events:
         chat_id = known[event.origin.chat].id
         newest[chat_id] = event.origin.message_id or newest.get(chat_id, "")
-    message: BindParameter[str] = bindparam("newest")
-    statement = (
-        update(chats)
-        .where(chats.c.id == bindparam("chat_row"))
-        .values(
-            due_at=func.coalesce(chats.c.due_at, now),
-            is_gone=False,
-            last_message=case((message == "", chats.c.last_message), else_=message),
-        )
-    )
-    rows = [{"chat_row": chat_id, "newest": message_id} for chat_id, message_id in sorted(newest.items())]
-    connection.execute(statement, rows)
+    rows = [
+        {"chat_row": chat_id, "newest": message_id, "now": now}
+        for chat_id, message_id in sorted(newest.items())
+    ]
+    connection.execute(_TOUCH, rows)

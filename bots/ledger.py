@@ -8,7 +8,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from bots.batching import Batcher
 from bots.claims import Claim
-from bots.database import Database, insert_new
+from bots.database import Database, any_of, insert_missing
 from bots.outbox import Mark
 from bots.tables import chats, inbox, outbox, replies, turns
 
@@ -39,6 +39,49 @@ class Step:
     marks: tuple[Mark, ...] = ()
     effects: tuple[Effect, ...] = field(default=(), repr=False)
     is_last: bool = False
+
+
+_EPOCHS = (
+    select(chats.c.id, chats.c.epoch)
+    .where(chats.c.id.in_(any_of("ids")))
+    .order_by(chats.c.id)
+    .with_for_update()
+)
+_VERSIONS = select(inbox.c.id, inbox.c.state, inbox.c.edits).where(inbox.c.id.in_(any_of("ids")))
+_TURNS, _REPLIES = insert(turns), insert(replies)
+_DONE = update(inbox).where(inbox.c.id.in_(any_of("ids"))).values(state="done", text="", answer_by="")
+_MARK = (
+    update(outbox)
+    .where(outbox.c.nonce == bindparam("name"))
+    .values(
+        state=bindparam("new_state"),
+        message_id=bindparam("platform_id"),
+        attempts=bindparam("tried"),
+        due_at=bindparam("due"),
+        error=bindparam("failure"),
+    )
+)
+_SENT = _MARK.values(payload={})
+_FIRST_UNSENT = (
+    select(outbox.c.due_at)
+    .where(outbox.c.chat_id == chats.c.id, outbox.c.state.in_(("waiting", "sending")))
+    .order_by(outbox.c.id)
+    .limit(1)
+    .scalar_subquery()
+)
+_FIRST_WAITING = (
+    select(inbox.c.due_at)
+    .where(inbox.c.chat_id == chats.c.id, inbox.c.state == "waiting")
+    .order_by(inbox.c.id)
+    .limit(1)
+    .scalar_subquery()
+)
+_GIVE_BACK = (
+    update(chats)
+    .where(chats.c.id.in_(any_of("ids")))
+    .values(lease_until=0.0, due_at=func.coalesce(_FIRST_UNSENT, _FIRST_WAITING))
+    .returning(chats.c.due_at)
+)
 
 
 class Ledger:
@@ -88,17 +131,15 @@ def _write(connection: Connection, steps: Sequence[Step]) -> tuple[list[bool], l
 
 def _epochs(connection: Connection, steps: Sequence[Step]) -> dict[int, int]:
     ids = sorted({step.claim.chat_id for step in steps})
-    query = select(chats.c.id, chats.c.epoch).where(chats.c.id.in_(ids)).order_by(chats.c.id)
-    rows = connection.execute(query.with_for_update())
-    return {row.id: row.epoch for row in rows}
+    return {row.id: row.epoch for row in connection.execute(_EPOCHS, {"ids": ids})}
 
 
 def _versions(connection: Connection, steps: Sequence[Step]) -> dict[int, tuple[str, int]]:
     ids = [verdict.id for step in steps for verdict in step.verdicts]
     if not ids:
         return {}
-    query = select(inbox.c.id, inbox.c.state, inbox.c.edits).where(inbox.c.id.in_(ids))
-    return {row.id: (row.state, row.edits) for row in connection.execute(query)}
+    rows = connection.execute(_VERSIONS, {"ids": ids})
+    return {row.id: (row.state, row.edits) for row in rows}
 
 
 def _is_sound(step: Step, epochs: Mapping[int, int], versions: Mapping[int, tuple[str, int]]) -> bool:
@@ -112,11 +153,10 @@ def _write_all(connection: Connection, steps: Sequence[Step]) -> None:
     if verdicts := [verdict for step in steps for verdict in step.verdicts]:
         _judge(connection, verdicts)
     if rows := [row for step in steps for row in step.turns]:
-        connection.execute(insert(turns), rows)
+        connection.execute(_TURNS, rows)
     if rows := [step.reply for step in steps if step.reply]:
-        connection.execute(insert(replies), rows)
-    if rows := [row for step in steps for row in step.outbox]:
-        connection.execute(insert_new(connection, outbox).on_conflict_do_nothing(), rows)
+        connection.execute(_REPLIES, rows)
+    insert_missing(connection, outbox, [row for step in steps for row in step.outbox])
     if marks := [mark for step in steps for mark in step.marks]:
         _mark(connection, marks)
 
@@ -124,9 +164,7 @@ def _write_all(connection: Connection, steps: Sequence[Step]) -> None:
 def _judge(connection: Connection, verdicts: Sequence[Verdict]) -> None:
     over = [verdict.id for verdict in verdicts if verdict.state == "done" and not verdict.error]
     if over:  # the usual case, in one statement
-        connection.execute(
-            update(inbox).where(inbox.c.id.in_(over)).values(state="done", text="", answer_by="")
-        )
+        connection.execute(_DONE, {"ids": over})
     if rest := [verdict for verdict in verdicts if verdict.id not in set(over)]:
         statement = (
             update(inbox)
@@ -156,19 +194,11 @@ def _judge(connection: Connection, verdicts: Sequence[Verdict]) -> None:
 
 
 def _mark(connection: Connection, marks: Sequence[Mark]) -> None:
-    values: dict[str, Any] = {
-        "state": bindparam("new_state"),
-        "message_id": bindparam("platform_id"),
-        "attempts": bindparam("tried"),
-        "due_at": bindparam("due"),
-        "error": bindparam("failure"),
-    }
-    statement = update(outbox).where(outbox.c.nonce == bindparam("name"))
     over = [mark for mark in marks if mark.state in ("sent", "dead")]
     if over:  # what was sent is kept as a turn, not here
-        connection.execute(statement.values(values | {"payload": {}}), [_values(mark) for mark in over])
+        connection.execute(_SENT, [_values(mark) for mark in over])
     if rest := [mark for mark in marks if mark not in over]:
-        connection.execute(statement.values(values), [_values(mark) for mark in rest])
+        connection.execute(_MARK, [_values(mark) for mark in rest])
 
 
 def _values(mark: Mark) -> dict[str, Any]:
@@ -186,24 +216,4 @@ def _give_back(connection: Connection, ids: Sequence[int]) -> list[float | None]
     """Free chats; they are due again when the first thing that waits in them is."""
     if not ids:
         return []
-    unsent = (
-        select(outbox.c.due_at)
-        .where(outbox.c.chat_id == chats.c.id, outbox.c.state.in_(("waiting", "sending")))
-        .order_by(outbox.c.id)
-        .limit(1)
-        .scalar_subquery()
-    )
-    waiting = (
-        select(inbox.c.due_at)
-        .where(inbox.c.chat_id == chats.c.id, inbox.c.state == "waiting")
-        .order_by(inbox.c.id)
-        .limit(1)
-        .scalar_subquery()
-    )
-    statement = (
-        update(chats)
-        .where(chats.c.id.in_(ids))
-        .values(lease_until=0.0, due_at=func.coalesce(unsent, waiting))
-        .returning(chats.c.due_at)
-    )
-    return list(connection.execute(statement).scalars())
+    return list(connection.execute(_GIVE_BACK, {"ids": ids}).scalars())

@@ -111,7 +111,7 @@ async def killed_again_and_again(
     try:
         for _ in range(plan.num_kills):
             bot = await started(folder, plan.seconds_per_reply, variables)
-            await _connected(folder, tally.num_kills + 1, plan.start_s)
+            await connected(folder, tally.num_kills + 1, plan.start_s)
             await asyncio.sleep(draw.uniform(0.0, plan.longest_life_s))
             bot.send_signal(signal.SIGKILL)
             await bot.wait()
@@ -131,7 +131,8 @@ async def killed_again_and_again(
     return tally
 
 
-async def _connected(folder: Path, times: int, timeout_s: float) -> None:
+async def connected(folder: Path, times: int, timeout_s: float) -> None:
+    """Wait until the children of a folder have said so many times that they are connected."""
     for _ in range(int(timeout_s / 0.02)):
         if (folder / "child.log").read_text(encoding="utf-8", errors="replace").count(
             "is connected"
