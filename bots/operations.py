@@ -48,9 +48,10 @@ def init(
 
     Secrets go into .env, readable for you alone, and are never shown.
     """
-    from bots import wizard
+    from bots import settings, wizard
 
-    for line in wizard.run(wizard.at_terminal(), _names(only), is_overwriting=force):
+    file = config or settings.DEFAULT_FILE
+    for line in wizard.run(wizard.at_terminal(), _names(only), file, is_overwriting=force):
         typer.echo(line)
 
 

@@ -46,15 +46,21 @@ def _ask(question: str, default: str) -> str:
     return sys.stdin.readline().strip() or default
 
 
-def run(questions: Questions, only: Sequence[str] = (), *, is_overwriting: bool = False) -> list[str]:
+def run(
+    questions: Questions,
+    only: Sequence[str] = (),
+    file: Path = DEFAULT_FILE,
+    *,
+    is_overwriting: bool = False,
+) -> list[str]:
     """Ask, then write both files; what was done, line by line.
 
     Raises:
-        NameTaken: config.toml exists.
+        NameTaken: the file exists.
         SettingsError: an answer cannot be right; nothing was written. Its text shows no secret.
     """
-    if DEFAULT_FILE.exists() and not is_overwriting:
-        raise NameTaken(f"{DEFAULT_FILE} exists; move it away, or use --force to replace it")
+    if file.exists() and not is_overwriting:
+        raise NameTaken(f"{file} exists; move it away, or use --force to replace it")
     known = [name for name in registry.names()]
     names = list(only) or _names(questions.ask(f"Platforms, of: {', '.join(known)}", "console"))
     if unknown := [name for name in names if name not in known]:
@@ -70,8 +76,8 @@ def run(questions: Questions, only: Sequence[str] = (), *, is_overwriting: bool 
         if registry.load(name).Config.model_fields[field].is_required()
     }
     sections = "".join(f"\n[{name}]\nenabled = true\n" for name in names)
-    DEFAULT_FILE.write_text(f'{_HEAD}persona = "{persona}"\n{sections}', encoding="utf-8")
-    done = [f"wrote {DEFAULT_FILE}"]
+    file.write_text(f'{_HEAD}persona = "{persona}"\n{sections}', encoding="utf-8")
+    done = [f"wrote {file}"]
     if variables:
         _write_secrets(DOTENV, variables)
         done.append(f"wrote {', '.join(variables)} to {DOTENV}")

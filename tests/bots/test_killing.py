@@ -40,6 +40,8 @@ async def test_every_message_is_answered_once_and_in_order_whenever_the_process_
     print(tally)
     assert (tally.missing, tally.repeated, tally.disordered) == ([], [], [])
     assert tally.num_kills == 20
+    kept = b"".join(file.read_bytes() for file in (tmp_path / ".banter").iterdir())
+    assert b"token-of-the-wire" not in kept
     assert "token-of-the-wire" not in tally.log
     assert "chat 1 line" not in tally.log  # what people write is not logged
 

@@ -275,6 +275,23 @@ async def test_a_moved_chat_goes_on_where_it_is_now(tmp_path: Path) -> None:
     assert [turn.text for turn in brain.conversations[1].turns] == ["one", "re: one", "two"]
 
 
+async def test_a_chat_that_moved_to_one_that_is_known_becomes_one_with_it(tmp_path: Path) -> None:
+    brain = EchoBrain()
+    stage = Stage(tmp_path, brain)
+    async with stage.running():
+        await stage.put(Incoming("one", stage.origin("old")))
+        await stage.answers(1)
+        await stage.put(Reaction("b1", ("👍",), (), stage.origin("old", message_id="")))
+        await stage.put(Incoming("two", stage.origin("new")))
+        await stage.answers(2)
+        await stage.put(Moved(stage.origin("new").chat, stage.origin("old")))
+        await stage.put(Incoming("three", stage.origin("new")))
+        await stage.answers(3)
+    said = [turn.text for turn in brain.conversations[2].turns]
+    assert said == ["one", "re: one", "two", "re: two", "three"]
+    assert stage.rows("SELECT chat FROM chats") == [("new",)]
+
+
 async def test_a_bot_that_was_removed_forgets_what_waits(tmp_path: Path) -> None:
     stage = Stage(tmp_path, EchoBrain(0.3))
     async with stage.running():
