@@ -67,7 +67,7 @@ class Polling:
                 await self._confirm(cursor)
 
     async def _receive(self, cursor: Cursor) -> None:
-        wait_s = self._wait_s
+        wait_s = 0  # to know at once that it works
         while True:
             try:
                 asked_at = time.monotonic()
@@ -84,7 +84,7 @@ class Polling:
                 raise
             except AdapterError as error:
                 await self._recover(error)
-                wait_s = 0  # to know at once that it works again
+                wait_s = 0
 
     async def _confirm(self, cursor: Cursor) -> None:
         """A last word before the end; what is fetched by it stays unconfirmed."""

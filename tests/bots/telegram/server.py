@@ -44,7 +44,7 @@ class Call:
 class BotApiServer:
     """Speaks as Telegram does to the one bot whose token it knows.
 
-    Attributes: calls, all that came with the right token; sent, messages by id; fault, what every request meets.
+    Attributes: calls, all with the right token; sent, messages by id; fault, what every request meets.
     """
 
     token: str = CANARY
@@ -57,8 +57,8 @@ class BotApiServer:
     fault: Fault | None = None
     refusals: dict[str, Refused] = field(default_factory=dict)  # by chat id, what sends to it meet
     num_confirmed: int = 0
+    next_update: int = 1000
     pending: dict[int, Any] = field(default_factory=dict)  # update_id: update, until it is confirmed
-    _next_update: int = 1000
     _next_message: int = 1
     _polls: int = 0
     _server: asyncio.Server | None = None
@@ -93,14 +93,14 @@ class BotApiServer:
 
     def update(self, **payload: Any) -> int:
         """Something happened; its update_id."""
-        number = self._next_update
-        self._next_update += 1
+        number = self.next_update
+        self.next_update += 1
         return self.raw_update({"update_id": number, **payload}, number)
 
     def raw_update(self, update: Any, number: int) -> int:
         """An update of any shape at a place in the queue."""
         self.pending[number] = update
-        self._next_update = max(self._next_update, number + 1)
+        self.next_update = max(self.next_update, number + 1)
         self.wake()
         return number
 
@@ -142,6 +142,8 @@ class BotApiServer:
             self.calls.append(Call(method, params))
             self.wake()
             return _answer(200, ok=True, result=await self._result(method, params))
+        except ConnectionResetError:  # the bot went away before it had said all
+            return web.Response()
         except Refused as refused:
             parameters = {"parameters": refused.parameters} if refused.parameters else {}
             return _answer(
@@ -185,7 +187,10 @@ class BotApiServer:
         known = {
             "getMe": self.me,
             "getMyCommands": self.commands,
-            "getWebhookInfo": {**info, **{key: self.webhook[key] for key in self.webhook if key != "secret_token"}},
+            "getWebhookInfo": {
+                **info,
+                **{key: self.webhook[key] for key in self.webhook if key != "secret_token"},
+            },
         }
         return known.get(method, True)
 
@@ -234,7 +239,12 @@ class BotApiServer:
             raise Refused(400, "Bad Request: message is not modified: new content is the same")
         known["text"] = params["text"]
         chat = {"id": int(params["chat_id"]), "type": "private"}
-        return {"message_id": params["message_id"], "date": 1_700_000_000, "chat": chat, "text": params["text"]}
+        return {
+            "message_id": params["message_id"],
+            "date": 1_700_000_000,
+            "chat": chat,
+            "text": params["text"],
+        }
 
     def _raise_refusal(self, params: Params) -> None:
         if refusal := self.refusals.get(str(params["chat_id"])):

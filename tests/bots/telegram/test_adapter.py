@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from bots.testing import CANARY, check_adapter
 from pydantic import SecretStr
+
+from bots.testing import check_adapter
 from tests.bots.telegram.conftest import MakeAdapter
 from tests.bots.telegram.people import People
 
@@ -20,6 +21,4 @@ async def test_the_webhook_keeps_its_secret(
     make: MakeAdapter, people: People, webhook: dict[str, Any]
 ) -> None:
     secret = "secretCANARYsecret"
-    await check_adapter(
-        lambda: make(**webhook, webhook_secret=SecretStr(secret)), people, canary=secret
-    )
+    await check_adapter(lambda: make(**webhook, webhook_secret=SecretStr(secret)), people, canary=secret)
