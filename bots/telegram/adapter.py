@@ -89,6 +89,8 @@ class TelegramAdapter:
             raise MessageTooLong(length, limit)
         if not (message.text.strip() or message.media_url or message.document):
             raise SendRefused("telegram: there is nothing to send")
+        if message.media_url and not message.media_url.startswith("https://"):
+            raise SendRefused("telegram: media_url is no https address")  # a path would upload that file
         client = self._connected()
         try:
             return await client.send(message)

@@ -4,6 +4,7 @@ from bots.errors import AdapterError, RetryAfter
 from bots.messages import Health, Sink
 
 _FIRST_S = 0.5
+_LONGEST_S = 900.0  # that we believe a platform
 
 
 class Pulse:
@@ -24,7 +25,7 @@ class Pulse:
         """It does not; seconds to wait before the next attempt."""
         self._tell(Health("degraded", str(error)))
         pause_s, self._pause_s = self._pause_s, min(2 * self._pause_s, self._max_s)
-        return max(pause_s, error.seconds) if isinstance(error, RetryAfter) else pause_s
+        return max(pause_s, min(error.seconds, _LONGEST_S)) if isinstance(error, RetryAfter) else pause_s
 
     def starts(self) -> None:
         """It is being tried for the first time."""

@@ -29,12 +29,9 @@ THUMBS = ["\N{THUMBS UP SIGN}", "\N{THUMBS DOWN SIGN}"]
 async def adapter(make: MakeAdapter, people: People, sink: RecordingSink) -> AsyncIterator[TelegramAdapter]:
     """At work, with two commands to publish."""
 
-    def prepared() -> TelegramAdapter:
-        made = make()
-        made._usages = (Usage("help", "this list"), Usage("reset", "start anew"))
-        return made
-
-    async with Bench(prepared, people, 10).running(sink) as trial:
+    made = make()
+    await made.publish_commands([Usage("help", "this list"), Usage("reset", "start anew")])
+    async with Bench(lambda: made, people, 10).running(sink) as trial:
         assert isinstance(trial.adapter, TelegramAdapter)
         yield trial.adapter
 
@@ -155,6 +152,8 @@ async def test_nothing_is_sent_without_content_or_connection(
 ) -> None:
     with pytest.raises(SendRefused, match="nothing to send"):
         await adapter.send(Outgoing(" \n", chat=people.chat))
+    with pytest.raises(SendRefused, match="no https"):
+        await adapter.send(Outgoing("", chat=people.chat, media_url=__file__))
     with pytest.raises(SendFailed, match="not connected"):
         await make().send(Outgoing("hi", chat=people.chat))
     assert not missing_or_idle(adapter)
