@@ -24,7 +24,7 @@ from bots.messages import (
 )
 from bots.telegram.addressing import Me
 from bots.telegram.checkup import findings
-from bots.telegram.client import LIMITS, MAX_CAPTION_LEN, Client
+from bots.telegram.client import LIMITS, MAX_CAPTION_LEN, MAX_FILE_BYTES, Client
 from bots.telegram.config import TelegramConfig
 from bots.telegram.convert import ADAPTER, moved
 from bots.telegram.failures import ChatMoved
@@ -83,14 +83,7 @@ class TelegramAdapter:
 
     async def send(self, message: Outgoing) -> MessageRef:
         """Send one message; to the supergroup, and named so, when the group has become one."""
-        limit = MAX_CAPTION_LEN if message.media_url or message.document else self.limits.max_len
-        length = self.limits.length(message.text)
-        if length > limit:
-            raise MessageTooLong(length, limit)
-        if not (message.text.strip() or message.media_url or message.document):
-            raise SendRefused("telegram: there is nothing to send")
-        if message.media_url and not message.media_url.startswith("https://"):
-            raise SendRefused("telegram: media_url is no https address")  # a path would upload that file
+        _refuse(message)
         client = self._connected()
         try:
             return await client.send(message)
@@ -162,3 +155,16 @@ class TelegramAdapter:
         if self._sink is not None:
             with suppress(Busy):  # both groups tell it as well
                 await self._sink.accept(moved(chat.chat, to, self._me, datetime.now(UTC)))
+
+
+def _refuse(message: Outgoing) -> None:
+    """Raise for what Telegram would not take, or what must not reach the library."""
+    limit = MAX_CAPTION_LEN if message.media_url or message.document else LIMITS.max_len
+    if (length := LIMITS.length(message.text)) > limit:
+        raise MessageTooLong(length, limit)
+    if not (message.text.strip() or message.media_url or message.document):
+        raise SendRefused("telegram: there is nothing to send")
+    if message.media_url and not message.media_url.startswith("https://"):
+        raise SendRefused("telegram: media_url is no https address")  # a path would upload that file
+    if message.document and len(message.document.content.encode("utf-8", "replace")) > MAX_FILE_BYTES:
+        raise SendRefused("telegram: the file is larger than 50 MB")

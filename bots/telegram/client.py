@@ -28,6 +28,7 @@ LIMITS = Limits(
     typing_s=5.0,
 )
 MAX_CAPTION_LEN = 1024
+MAX_FILE_BYTES = 50 * 10**6
 _BATCH = 100
 _NUM_STEPS = 4  # of a request: pool, connect, write, read
 _TOKEN = re.compile(r"[\w:-]+", re.ASCII)  # anything else would make another address of it
@@ -133,8 +134,9 @@ class Client:
 
     async def react(self, ref: MessageRef, emoji: str) -> None:
         """Put an emoji on a message, or take ours away."""
+        bare = emoji.replace("\ufe0f", "")  # Telegram knows its heart without this variation selector only
         await self._sent(
-            self._bot.set_message_reaction(ref.chat.chat, _number(ref.id), [emoji] if emoji else [])
+            self._bot.set_message_reaction(ref.chat.chat, _number(ref.id), [bare] if bare else [])
         )
 
     async def typing(self, chat: ChatKey) -> None:
@@ -153,7 +155,9 @@ class Client:
             about["reply_markup"] = ptb.InlineKeyboardMarkup([buttons])
         chat, caption = message.chat.chat, text or None
         if message.document is not None:
-            content = ptb.InputFile(message.document.content.encode(), filename=message.document.name)
+            content = ptb.InputFile(
+                message.document.content.encode("utf-8", "replace"), filename=message.document.name
+            )
             sent = await self._bot.send_document(chat, content, caption, **about)
         elif message.media_url and is_photo(message.media_url):
             sent = await self._bot.send_photo(chat, message.media_url, caption, **about)

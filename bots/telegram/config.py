@@ -31,6 +31,11 @@ class TelegramConfig(AdapterConfig):
     webhook_port: Annotated[int, Field(ge=1, le=65535)] = 8443
     webhook_secret: SecretStr | None = None  # None = made from the token
 
+    @field_validator("token")
+    @classmethod
+    def _bare(cls, token: SecretStr) -> SecretStr:
+        return SecretStr(token.get_secret_value().strip())
+
     @field_validator("base_url")
     @classmethod
     def _reachable(cls, url: str) -> str:

@@ -19,6 +19,7 @@ from bots.messages import (
     Reaction,
     Table,
     User,
+    storable,
 )
 from bots.telegram.addressing import Me, call_from_text, is_named, without_mention
 from bots.telegram.wire import Chat, Membership, Message, Person, Place, Press, Reacted, Update
@@ -182,13 +183,13 @@ def _when(seconds: int) -> datetime:
 
 def text_from_outgoing(message: Outgoing, limits: Limits) -> str:
     """What is shown: in groups nobody is pinged, and of a table as many rows as there is room for."""
-    text = message.text
+    text = storable(message.text)
     if message.chat.chat.startswith("-"):  # ids of groups are negative
         text = without_pings(text)
     if message.table is None:
         return text
     for line in _lines(message.table):
-        longer = f"{text}\n{without_pings(line)}"
+        longer = f"{text}\n{without_pings(storable(line))}"
         if limits.length(longer) > limits.max_len:
             break
         text = longer

@@ -1,4 +1,4 @@
-"""`make demo-telegram`: the real bot on the Bot API server of the tests, killed in between. No token, no network."""
+"""`make demo-telegram`: the real bot on the Bot API server of the tests, killed in between, no token."""
 
 import asyncio
 import os

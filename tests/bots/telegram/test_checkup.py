@@ -77,3 +77,7 @@ def test_the_config_says_what_is_wrong_without_a_secret(keys: dict[str, Any], co
 @pytest.mark.parametrize("base_url", ["https://x.example", "https://x.example/", "https://x.example/bot"])
 def test_base_url_comes_with_or_without_bot(base_url: str) -> None:
     assert TelegramConfig(token=SecretStr(CANARY), base_url=base_url).api_root() == "https://x.example/bot"
+
+
+def test_white_space_around_a_token_does_not_count() -> None:
+    assert TelegramConfig(token=SecretStr(f" {CANARY}\n")).token.get_secret_value() == CANARY

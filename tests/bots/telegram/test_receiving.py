@@ -1,6 +1,7 @@
 """Polling and webhook over bad days: nothing is lost, and the health says what is wrong."""
 
 import asyncio
+from random import Random
 from typing import Any
 
 import aiohttp
@@ -8,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from bots.errors import AdapterOffline, AdapterUnauthorized
-from bots.messages import Health
+from bots.messages import Health, Incoming
 from bots.telegram.polling import Cursor
 from bots.testing import CANARY, RecordingSink
 from bots.testing.bench import Bench
@@ -87,6 +88,29 @@ async def test_a_full_inbox_gets_a_batch_bit_by_bit(
     sink.be_busy(3)
     async with Bench(make, people, 10).running(sink):
         await sink.wait_for(lambda seen: seen.said() == said)
+
+
+async def test_over_many_restarts_each_message_is_heard_once_and_in_order(
+    make: MakeAdapter, people: People, sink: RecordingSink
+) -> None:
+    chance, chats = Random(4), range(100, 130)
+    for number in range(300):
+        await people.say(str(number), chats[number % 30])
+        if number % 15 == 14:
+            running = asyncio.ensure_future(make().run(sink))
+            await asyncio.sleep(chance.uniform(0, 0.1))
+            running.cancel()
+            await asyncio.wait([running])
+    async with Bench(make, people, 10).running(sink):
+        await sink.wait_for(lambda seen: len(seen.said()) == 300)
+    assert sorted(map(int, sink.said())) == list(range(300))
+    for chat in chats:
+        heard = [
+            int(one.text)
+            for one in sink.events
+            if isinstance(one, Incoming) and one.origin.chat.chat == str(chat)
+        ]
+        assert heard == sorted(heard)
 
 
 async def test_updates_without_any_number_do_not_spin(

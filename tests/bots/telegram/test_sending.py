@@ -47,6 +47,11 @@ async def test_a_reply_with_buttons(adapter: TelegramAdapter, people: People, se
     assert "parse_mode" not in sent
 
 
+async def test_what_no_protocol_takes_is_made_takeable(adapter: TelegramAdapter, people: People) -> None:
+    await adapter.send(Outgoing("half \ud83d of a pair\x00", chat=people.chat))
+    assert people.texts() == ["half \ufffd of a pair\ufffd"]
+
+
 async def test_into_a_topic(adapter: TelegramAdapter, server: BotApiServer) -> None:
     topic = ChatKey("telegram", "110201543", str(GROUP), "9")
     ref = await adapter.send(Outgoing("hi", chat=topic))
@@ -76,10 +81,10 @@ async def test_edit_react_delete(adapter: TelegramAdapter, people: People, serve
     await adapter.edit(ref, "two")
     await adapter.edit(ref, "two")  # not modified is as good
     assert people.texts() == ["two"]
-    await adapter.react(ref, "\N{EYES}")
+    await adapter.react(ref, "\u2764\ufe0f")
     await adapter.react(ref, "")
     given = [params["reaction"] for params in server.called("setMessageReaction")]
-    assert given == [[{"type": "emoji", "emoji": "\N{EYES}"}], []]
+    assert given == [[{"type": "emoji", "emoji": "\u2764"}], []]
     await adapter.delete(ref)
     await adapter.delete(ref)  # gone is as good
     assert people.texts() == []
@@ -154,6 +159,8 @@ async def test_nothing_is_sent_without_content_or_connection(
         await adapter.send(Outgoing(" \n", chat=people.chat))
     with pytest.raises(SendRefused, match="no https"):
         await adapter.send(Outgoing("", chat=people.chat, media_url=__file__))
+    with pytest.raises(SendRefused, match="50 MB"):
+        await adapter.send(Outgoing("", chat=people.chat, document=Document("all.json", "x" * 50_000_001)))
     with pytest.raises(SendFailed, match="not connected"):
         await make().send(Outgoing("hi", chat=people.chat))
     assert not missing_or_idle(adapter)
