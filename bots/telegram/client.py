@@ -66,7 +66,8 @@ class Client:
         if not _TOKEN.fullmatch(token):
             raise AdapterUnauthorized("telegram: the token is none; take it from @BotFather")
         _silence()
-        self._secrets = (token, config.secret_token())
+        # In any case of letters: the library changes it in what Telegram says.
+        self._secrets = re.compile(f"{re.escape(token)}|{re.escape(config.secret_token())}", re.IGNORECASE)
         self._timeout_s = config.request_timeout_s
         self._requests = tuple(_request(config.request_timeout_s) for _ in range(2))
         sending, polling = self._requests
@@ -189,9 +190,7 @@ class Client:
         raise failure  # out here no part of it leads back to the foreign error and what its frames hold
 
     def _scrubbed(self, text: str) -> str:
-        for secret in self._secrets:
-            text = text.replace(secret, "...")
-        return text
+        return self._secrets.sub("...", text)
 
 
 _NO_PREVIEW = ptb.LinkPreviewOptions(is_disabled=True)

@@ -1,5 +1,6 @@
 """What the bot does on Telegram, as the server sees it, and how refusals are told apart."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -138,6 +139,14 @@ async def test_refusals_are_told_apart(
         assert raised.value.seconds == 7
     other = replace(people.chat, chat="8")
     assert (await adapter.send(Outgoing("hi", chat=other))).id  # one chat's trouble is not another's
+
+
+async def test_a_secret_that_comes_back_is_not_repeated(
+    adapter: TelegramAdapter, people: People, server: BotApiServer
+) -> None:
+    server.refusals[people.chat.chat] = Refused(400, f"Bad Request: no /bot{server.token}/sendMessage")
+    with pytest.raises(SendRefused, match=re.escape("telegram: No /bot.../sendmessage")):
+        await adapter.send(Outgoing("hi", chat=people.chat))
 
 
 async def test_a_message_follows_its_group_into_the_supergroup(
