@@ -6,12 +6,16 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 INSTALL = $(PIP) install -qq --constraint constraints.txt
 RUN = $(VENV)/bin/python -m
 
-.PHONY: chat test check fix clean starter constraints
+.PHONY: chat test check fix clean starter constraints demo-telegram
 .DELETE_ON_ERROR:
 
 ## Talk with the bot.
 chat: $(VENV)/.chat-installed
 	@$(VENV)/bin/banter chat
+
+## The bot on Telegram without a token: on a Bot API server of our own, killed in between.
+demo-telegram: $(VENV)/.dev-installed
+	@$(RUN) tests.bots.telegram.demo
 
 ## All tests.
 test: $(VENV)/.dev-installed

@@ -78,7 +78,7 @@ def test_every_version_is_pinned() -> None:
     assert not [pin for pin in pins.values() if "+" in pin]  # a local build would not be found elsewhere
 
 
-@pytest.mark.parametrize("target", ["chat", "test", "check", "fix", "clean", "starter"])
+@pytest.mark.parametrize("target", ["chat", "test", "check", "fix", "clean", "starter", "demo-telegram"])
 def test_make_has_the_target(target: str) -> None:
     assert re.search(rf"^{target}:", read("Makefile"), flags=re.MULTILINE)
 
