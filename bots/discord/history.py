@@ -1,0 +1,74 @@
+"""What was said while nobody listened, read from the channels themselves."""
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from bots.discord.convert import request_from_message, snowflake_at
+from bots.discord.payloads import Channel, Message
+from bots.discord.rest import Rest
+from bots.discord.surroundings import Surroundings
+from bots.errors import ChatGone, SendFailed, SendRefused
+from bots.messages import Request
+
+PAGE_LEN = 100  # messages; Discord gives no more at once
+MAX_PAGES = 50  # of one channel at once
+_DIRECT, _UNKNOWN = 1, -1  # types of channels
+_log = logging.getLogger(__name__)
+
+
+class History:
+    """Reads channels; a message is the same event that it would have been live."""
+
+    def __init__(self, rest: Rest, surroundings: Surroundings, max_age: timedelta) -> None:
+        """Nothing older than `max_age` is read."""
+        self._rest, self._surroundings, self._max_age = rest, surroundings, max_age
+
+    async def pages(self, channel: str, after: int) -> AsyncIterator[tuple[Sequence[Request], int]]:
+        """Requests of a channel after an id, oldest first, page by page with the last id read.
+
+        Raises:
+            DeliveryError: the channel is gone, or cannot be read now.
+        """
+        after = max(after, snowflake_at(datetime.now(UTC) - self._max_age))
+        place = await self._place(channel)
+        for _ in range(MAX_PAGES):
+            payloads = await self._rest.logs_from(channel, PAGE_LEN, after=after)
+            if not isinstance(payloads, list):
+                raise SendFailed("discord: a history is no list")
+            messages = sorted(self._messages(payloads, place), key=lambda message: int(message.id))
+            fresh = [message for message in messages if int(message.id) > after]
+            if not fresh:
+                return
+            after = int(fresh[-1].id)
+            made = (request_from_message(message, self._surroundings.me) for message in fresh)
+            yield [request for request in made if request], after
+            if len(payloads) < PAGE_LEN:
+                return
+        _log.warning("a channel has more missed messages than are read at once; the newest are left out")
+
+    async def _place(self, channel: str) -> dict[str, Any]:
+        """What messages in a history lack: their server."""
+        guild = self._surroundings.guild_of(channel)
+        kind = _DIRECT
+        if guild is None:
+            try:
+                found = Channel.model_validate(await self._rest.get_channel(channel))
+            except (ChatGone, SendRefused, ValidationError):
+                return {"channel_type": _UNKNOWN}  # then nothing counts as private
+            guild, kind = found.guild_id or "", found.type
+            if guild or kind == _DIRECT:
+                self._surroundings.learn(channel, guild)
+        return {"guild_id": guild} if guild else {"channel_type": kind}
+
+    def _messages(self, payloads: Sequence[object], place: dict[str, Any]) -> list[Message]:
+        found = []
+        for payload in payloads:
+            try:
+                found.append(Message.model_validate(payload).model_copy(update=place))
+            except ValidationError as error:
+                _log.warning("a message of a history cannot be read: %d mistakes", error.error_count())
+        return found
