@@ -62,9 +62,9 @@ class DiscordAdapter:
     )
     limits = Limits(max_len=MAX_LEN, per_chat=Rate(5, 5.0), overall=Rate(45, 1.0), typing_s=10.0)
 
-    def __init__(self, config: DiscordConfig) -> None:
-        """Nothing is connected yet."""
-        self._config = config
+    def __init__(self, config: DiscordConfig, max_waiting: int = MAX_WAITING) -> None:
+        """Nothing is connected yet; at most `max_waiting` events will wait for the sink."""
+        self._config, self._max_waiting = config, max_waiting
         self._usages: tuple[Usage, ...] = ()
         self._rest: Rest | None = None
         self._answers: Answers | None = None
@@ -102,7 +102,7 @@ class DiscordAdapter:
         around = Surroundings(me)
         max_age = timedelta(hours=self._config.catch_up_hours)
         history = History(rest, around, max_age)
-        intake = Intake(sink, me.id, history.pages, MAX_WAITING, self._config.max_backoff_s)
+        intake = Intake(sink, me.id, history.pages, self._max_waiting, self._config.max_backoff_s)
         async with asyncio.TaskGroup() as group:
 
             def acknowledge(interaction: Interaction, is_taken: bool) -> None:

@@ -170,8 +170,8 @@ def event_from_interaction(interaction: Interaction, me: Me) -> Command | Reacti
 
 def own_reactions(message: dict[str, Any]) -> list[str]:
     """Emoji that the bot itself has put on a message, in the form that takes them off again."""
-    names = []
-    for reaction in filter(_is_table, message.get("reactions") or ()):
+    names, reactions = [], message.get("reactions")
+    for reaction in filter(_is_table, reactions if isinstance(reactions, list) else ()):
         emoji = reaction.get("emoji")
         if reaction.get("me") and _is_table(emoji) and emoji.get("name"):
             names.append(f"{emoji['name']}:{emoji['id']}" if emoji.get("id") else str(emoji["name"]))

@@ -193,5 +193,5 @@ class _Socket(DiscordWebSocket):
         if self._keep_alive is not None:
             return
         interval = json.loads(data)["d"]["heartbeat_interval"]
-        if not 1 <= interval <= 3_600_000:
+        if not 10 <= interval <= 3_600_000:
             raise ValueError("heartbeat_interval")

@@ -50,6 +50,7 @@ class GatewayServer:
         self.lines: list[Line] = []
         self.num_identified = self.num_resumed = 0
         self.heartbeat_ms = 41250
+        self.hello = ""  # instead of the right one
         self.num_missed = 0  # connections closed since no heartbeat came
         self.close_code: int | None = None  # close whoever identifies or resumes with this
         self.intents: list[int] = []
@@ -61,7 +62,8 @@ class GatewayServer:
         line = Line(socket, request)
         self.lines.append(line)
         try:
-            await line.send(json.dumps({"op": 10, "d": {"heartbeat_interval": self.heartbeat_ms}}))
+            hello = json.dumps({"op": 10, "d": {"heartbeat_interval": self.heartbeat_ms}})
+            await line.send(self.hello or hello)
             await self._listen(line)
         except ConnectionError:
             pass

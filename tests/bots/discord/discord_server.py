@@ -5,7 +5,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
@@ -17,7 +18,7 @@ from pydantic import SecretStr
 from bots.discord.adapter import DiscordAdapter
 from bots.discord.config import DiscordConfig
 from bots.messages import ChatKey
-from bots.testing import Fault
+from bots.testing import Fault, RecordingSink
 
 
 class DiscordServer:
@@ -30,6 +31,8 @@ class DiscordServer:
         self.world = World()
         self.gateway, self.rest = GatewayServer(self.world), RestServer(self.world)
         self.fault: Fault | None = None
+        self.answer: str | None = None  # to each request, whatever it asks for
+        self.broken_path = ""  # requests to it fail
         self.port = 0
         self._over = asyncio.Event()
         self._runner: web.AppRunner | None = None
@@ -131,6 +134,10 @@ class DiscordServer:
         self.world.calls.append(f"{request.method} {request.path}")
         if not is_allowed(request) or (self.fault == "unauthorized" and request.path != "/gateway/"):
             return refusal(401)
+        if request.path == self.broken_path:
+            return refusal(503)
+        if self.answer is not None:
+            return web.Response(text=self.answer, content_type="application/json")
         match self.fault:
             case "down":
                 assert request.transport is not None
@@ -150,7 +157,29 @@ class DiscordServer:
         return await handler(request)
 
 
-__all__ = ["ANN", "BOT", "DIRECT", "GUILD", "PUBLIC", "TOKEN", "DiscordServer"]
+@asynccontextmanager
+async def running(adapter: DiscordAdapter, sink: RecordingSink) -> AsyncIterator[DiscordAdapter]:
+    """An adapter that is connected."""
+    before = len(sink.healths)
+    task = asyncio.ensure_future(adapter.run(sink))
+    try:
+        await sink.wait_for(lambda seen: "connected" in [one.state for one in seen.healths[before:]])
+        yield adapter
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def until(is_so: Callable[[], Any]) -> None:
+    """Wait for something on the server's side, where nothing wakes us."""
+    for _ in range(500):
+        if is_so():
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError
+
+
+__all__ = ["ANN", "BOT", "DIRECT", "GUILD", "PUBLIC", "TOKEN", "DiscordServer", "running", "until"]
 
 
 async def _alone() -> None:
