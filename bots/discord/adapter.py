@@ -18,6 +18,7 @@ from bots.discord.convert import NAME, Me, own_reactions
 from bots.discord.gateway import Gateway
 from bots.discord.history import History
 from bots.discord.intake import Intake
+from bots.discord.memory import SAVE_EVERY_S, Remembered, recall, remember
 from bots.discord.payloads import Interaction, Person
 from bots.discord.publishing import completions, publish
 from bots.discord.reception import Reception
@@ -66,6 +67,7 @@ class DiscordAdapter:
         """Nothing is connected yet; at most `max_waiting` events will wait for the sink."""
         self._config, self._max_waiting = config, max_waiting
         self._usages: tuple[Usage, ...] = ()
+        self._is_published = False
         self._rest: Rest | None = None
         self._answers: Answers | None = None
 
@@ -109,13 +111,31 @@ class DiscordAdapter:
                 group.create_task(self._acknowledge(interaction, is_taken))
 
             def began() -> None:
-                if self._usages:
+                if self._usages and not self._is_published:
+                    self._is_published = True
                     group.create_task(publish(rest, around.application, self._config.guilds, self._usages))
 
             reception = Reception(around, intake, acknowledge, began)
             gateway = Gateway(self._config, rest, reception.hear, sink.report)
+            if remembered := await recall(self._config.session_file, me.id):
+                around.recall(remembered.application, remembered.roles)
+                gateway.session = remembered.session
             group.create_task(intake.deliver())
             group.create_task(gateway.listen())
+            if self._config.session_file:
+                group.create_task(self._remember(intake, around))
+
+    async def _remember(self, intake: Intake, around: Surroundings) -> None:
+        saved = None
+        while True:
+            await asyncio.sleep(SAVE_EVERY_S)
+            session, roles = intake.accepted, tuple(sorted(around.me.roles))
+            if session and intake.is_whole and session != saved:
+                saved = session
+                known = Remembered(
+                    bot=around.me.id, session=session, application=around.application, roles=roles
+                )
+                await remember(self._config.session_file, known)
 
     async def _acknowledge(self, interaction: Interaction, is_taken: bool) -> None:
         data = interaction.data

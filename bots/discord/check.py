@@ -65,9 +65,8 @@ def _intent(config: DiscordConfig, application: dict[str, Any]) -> Finding:
         return Finding("ok", "Mention-only: the bot hears direct messages, mentions and replies")
     if _number(application.get("flags")) & _CONTENT_FLAGS:
         return Finding("ok", "The message content intent is on")
-    return Finding(
-        "problem", "The message content intent is off", INTENT_MISSING.partition("; ")[2].capitalize()
-    )
+    fix = INTENT_MISSING.partition("; ")[2]
+    return Finding("problem", "The message content intent is off", fix[:1].upper() + fix[1:])
 
 
 def _interactions(application: dict[str, Any]) -> list[Finding]:

@@ -9,9 +9,7 @@ import json
 import logging
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from hashlib import sha256
 from typing import Any
 
 import aiohttp
@@ -22,12 +20,13 @@ from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
 from bots.discord.backoff import Backoff
 from bots.discord.config import DiscordConfig
+from bots.discord.memory import Session
 from bots.discord.rest import Rest
 from bots.errors import AdapterUnauthorized
 from bots.messages import Health
 
-# Name of a dispatch, its payload, and what names it within all sessions, the same when it is replayed.
-Hear = Callable[[str, Any, str], None]
+# Name of a dispatch, its payload, and the session as far as it has come with it.
+Hear = Callable[[str, Any, Session | None], None]
 DISPATCHES = (
     "READY",
     "RESUMED",
@@ -58,15 +57,6 @@ _FINAL = {
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Session:
-    """What it takes to go on where a connection broke off."""
-
-    id: str
-    sequence: int | None
-    url: str
-
-
 class Gateway:
     """Keeps a session alive until cancelled, and hands over each dispatch as it comes."""
 
@@ -75,7 +65,7 @@ class Gateway:
     ) -> None:
         """Both callbacks are called on the loop and must not wait."""
         self._config, self._rest, self._hear, self._report = config, rest, hear, report
-        self._session: Session | None = None
+        self.session: Session | None = None  # set before, it is resumed
         self._is_ready = False
         self._socket: DiscordWebSocket | None = None
         # At DEBUG the library logs whole payloads, tokens of interactions included.
@@ -115,7 +105,7 @@ class Gateway:
 
     async def _connection(self, client: discord.Client) -> str:
         """One connection from beginning to end; why it ended."""
-        session, self._is_ready, self._socket = self._session, False, None
+        session, self._is_ready, self._socket = self.session, False, None
         try:
             async with asyncio.timeout(self._config.timeout_s):
                 self._socket = client.ws = await _Socket.from_client(
@@ -133,18 +123,18 @@ class Gateway:
         except ReconnectWebSocket as error:
             # Refused or cut off while resuming: a new session is always right, it fetches what was missed.
             is_lost = not error.resume or (session is not None and not self._is_ready)
-            self._session = None if is_lost else self._resumable()
+            self.session = None if is_lost else self._resumable()
             return "discord: the connection to the gateway has ended"
         except ConnectionClosed as error:
             if sentence := _FINAL.get(error.code):
                 raise AdapterUnauthorized(sentence) from None
-            self._session = None
+            self.session = None
             return f"discord: the gateway closed with {error.code}"
         except TimeoutError:
-            self._session = self._resumable() or session
+            self.session = self._resumable() or session
             return "discord: the gateway does not answer in time"
         except (aiohttp.ClientError, OSError) as error:
-            self._session = self._resumable() or session
+            self.session = self._resumable() or session
             return f"discord: the gateway cannot be reached ({type(error).__name__})"
         finally:
             if self._socket is not None:
@@ -157,17 +147,16 @@ class Gateway:
 
     def _resumable(self) -> Session | None:
         socket = self._socket
-        if socket is None or socket.session_id is None:
+        if socket is None or not isinstance(socket.session_id, str) or not isinstance(socket.sequence, int):
             return None
-        return Session(socket.session_id, socket.sequence, str(socket.gateway))
+        return Session(id=socket.session_id, sequence=socket.sequence, url=str(socket.gateway))
 
     def _dispatch(self, name: str, payload: Any) -> None:
         if name in ("READY", "RESUMED"):
             self._is_ready = True
+            self.session = self._resumable()
             self._report(Health("connected"))
-        socket = self._socket
-        number = (str(socket.session_id), str(socket.sequence)) if socket else ("", "")
-        self._hear(name, payload, sha256(":".join(number).encode()).hexdigest()[:24])
+        self._hear(name, payload, self._resumable())
 
 
 class _Socket(DiscordWebSocket):

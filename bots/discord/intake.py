@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from bots.discord.backoff import Backoff
+from bots.discord.memory import Session
 from bots.errors import Busy, ChatGone, DeliveryError, RetryAfter, SendRefused
 from bots.messages import Command, Event, Incoming, Sink
 
@@ -37,17 +38,37 @@ class Newest:
     id: int
 
 
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """All that a session has told up to here lies before."""
+
+    session: Session
+
+
+Mark = NewSession | Newest | Reached
+
+
 class Intake:
-    """A bounded queue of events, and the gaps in it."""
+    """A bounded queue of events, and the gaps in it.
+
+    Attributes: accepted, the place in a session up to which the sink has everything.
+    """
 
     def __init__(self, sink: Sink, bot: str, fetch: Fetch, max_waiting: int, max_backoff_s: float) -> None:
         """Events for `sink`; at most `max_waiting` are held."""
         self._sink, self._bot, self._fetch, self._max_waiting = sink, bot, fetch, max_waiting
-        self._waiting: deque[Event | NewSession | Newest] = deque()
+        self._waiting: deque[Event | Mark] = deque()
         self._gaps: dict[str, int] = {}
         self._seen: dict[str, int] = {}  # by channel, at the beginning of the session
         self._news = asyncio.Event()
         self._backoff, self._retry_at = Backoff(max_backoff_s), 0.0
+        self.accepted: Session | None = None
+        self._is_reading = False
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left to be read from channels."""
+        return not self._gaps and not self._is_reading
 
     def offer(self, event: Event) -> bool:
         """Take an event; False if it is lost, for there is no room and no history that holds it."""
@@ -67,8 +88,10 @@ class Intake:
         self._gaps[channel] = min(after, self._gaps.get(channel, after))
         self._news.set()
 
-    def mark(self, place: NewSession | Newest) -> None:
+    def mark(self, place: Mark) -> None:
         """Note something at this place of the stream; only as many come as there are channels."""
+        if isinstance(place, Reached) and self._waiting and isinstance(self._waiting[-1], Reached):
+            self._waiting.pop()
         self._waiting.append(place)
         self._news.set()
 
@@ -91,7 +114,7 @@ class Intake:
         batch: list[Event] = []
         while self._waiting and len(batch) < MAX_BATCH:
             one = self._waiting[0]
-            if isinstance(one, NewSession | Newest):
+            if isinstance(one, Mark):
                 break
             self._waiting.popleft()
             if _number_in_history(one) <= self._gaps.get(one.origin.chat.chat, 1 << 70):
@@ -100,7 +123,9 @@ class Intake:
             return await self._accept(batch)
         if self._waiting:
             mark = self._waiting.popleft()
-            if isinstance(mark, NewSession):
+            if isinstance(mark, Reached):
+                self.accepted = mark.session
+            elif isinstance(mark, NewSession):
                 refs = await self._sink.last_seen(self._bot)
                 self._seen = {ref.chat.chat: int(ref.id) for ref in refs if ref.id.isdecimal()}
                 for channel, after in self._seen.items():
@@ -118,7 +143,7 @@ class Intake:
                 await asyncio.sleep(busy.retry_after_s)
 
     async def _close_gaps(self) -> None:
-        self._retry_at = 0.0
+        self._retry_at, self._is_reading = 0.0, True
         channels = deque(self._gaps)
 
         async def fetcher() -> None:
@@ -131,6 +156,7 @@ class Intake:
         async with asyncio.TaskGroup() as group:
             for _ in range(min(NUM_FETCHERS, len(channels))):
                 group.create_task(fetcher())
+        self._is_reading = False
         if not self._retry_at:
             self._backoff.reset()
 

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pydantic import ValidationError
 
 from bots.discord import convert
-from bots.discord.intake import Intake, Newest, NewSession
+from bots.discord.intake import Intake, Newest, NewSession, Reached
+from bots.discord.memory import Session
 from bots.discord.payloads import (
     Channel,
     Deletion,
@@ -38,7 +39,7 @@ class Reception:
 
         Args:
             acknowledge: begin to answer an interaction, told whether its event was taken.
-            began: called when a new session has begun.
+            began: called when a session has begun or goes on.
         """
         self._around, self._intake, self._acknowledge, self._began = (
             surroundings,
@@ -47,12 +48,14 @@ class Reception:
             began,
         )
 
-    def hear(self, name: str, payload: object, stamp: str) -> None:
+    def hear(self, name: str, payload: object, session: Session | None) -> None:
         """Take one dispatch."""
         try:
-            self._take(name, payload, stamp, datetime.now(UTC))
+            self._take(name, payload, session.stamp if session else "", datetime.now(UTC))
         except ValidationError as error:
             _log.warning("a %s cannot be read: %d mistakes", name, error.error_count())
+        if session:
+            self._intake.mark(Reached(session))
 
     def _take(self, name: str, payload: object, stamp: str, now: datetime) -> None:
         me = self._around.me
@@ -74,6 +77,8 @@ class Reception:
             case "READY":
                 self._around.begin(Ready.model_validate(payload))
                 self._intake.mark(NewSession())
+                self._began()
+            case "RESUMED":
                 self._began()
             case "GUILD_CREATE" | "GUILD_DELETE":
                 self._take_guild(Guild.model_validate(payload), name == "GUILD_CREATE", stamp, now)

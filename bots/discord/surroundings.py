@@ -1,5 +1,7 @@
 """What the bot has come to know about where it is, since single payloads do not tell."""
 
+from collections.abc import Iterable
+
 from bots.discord.convert import Me
 from bots.discord.payloads import Guild, Message, Ready
 
@@ -18,6 +20,11 @@ class Surroundings:
         self.me, self.application = me, me.id
         self._guilds: set[str] = set()
         self._guild_by_channel: dict[str, str] = {}
+
+    def recall(self, application: str, roles: Iterable[str]) -> None:
+        """What an earlier process was told, for a session that goes on."""
+        self.application = application
+        self.me = Me(self.me.id, frozenset(roles), self.me.channels)
 
     def begin(self, ready: Ready) -> None:
         """A new session names the servers that we are in."""

@@ -54,7 +54,8 @@ class RestServer:
         return web.json_response({"session_start_limit": {"remaining": self.world.num_starts}})
 
     async def _application(self, request: web.Request) -> web.Response:
-        return web.json_response({"id": APPLICATION, "flags": self.world.flags})
+        url = {"interactions_endpoint_url": self.world.interactions_url}
+        return web.json_response({"id": APPLICATION, "flags": self.world.flags, **url})
 
     async def _guilds(self, request: web.Request) -> web.Response:
         return web.json_response([{"id": GUILD, "name": "Guild", "permissions": str(self.world.permissions)}])

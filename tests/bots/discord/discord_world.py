@@ -41,10 +41,12 @@ class World:
     flags: int = 1 << 19
     permissions: int = 1 << 3
     num_starts: int = 999
+    interactions_url: str | None = None
     last_id: int = 0
 
     def __post_init__(self) -> None:
         self.channels[DIRECT] = {"id": DIRECT, "type": 1, "recipients": [ANN]}
+        self.channels["3002"] = {"id": "3002", "type": 1}
         self.channels[PUBLIC] = {"id": PUBLIC, "type": 0, "guild_id": GUILD, "name": "public"}
 
     def new_id(self, age_s: float = 0.0) -> str:

@@ -1,7 +1,9 @@
 """Connections that end in every way there is: nothing said is lost, nothing counts twice, order is kept."""
 
 import asyncio
+import stat
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from discord_server import ANN, BOT, DIRECT, GUILD, PUBLIC, DiscordServer, running, until
@@ -9,6 +11,8 @@ from discord_server import ANN, BOT, DIRECT, GUILD, PUBLIC, DiscordServer, runni
 from bots.discord.adapter import DiscordAdapter
 from bots.messages import Command, Incoming
 from bots.testing import RecordingSink
+
+NEW = "3002"  # a direct channel in which nothing was said
 
 
 async def test_it_waits_for_a_server_that_is_down_at_first(
@@ -73,6 +77,38 @@ async def test_a_channel_nobody_had_written_in_is_looked_into(
     await server.say("<@1000> anyone?", PUBLIC, mentions=[BOT])
     async with running(server.adapter(), sink):
         await sink.wait_for(lambda seen: seen.said() == ["hello", "anyone?"])
+
+
+async def test_a_session_in_a_file_goes_on_after_a_restart(
+    server: DiscordServer, sink: RecordingSink, tmp_path: Path
+) -> None:
+    file = tmp_path / "session.json"
+    async with running(server.adapter(session_file=str(file)), sink):
+        await server.say("one")
+        await sink.wait_for(lambda seen: seen.said() == ["one"])
+        await until(lambda: file.exists() and '"sequence":3' in file.read_text())
+        sink.close()  # killed before this is accepted
+        await server.say("two", NEW)
+        await sink.wait_for(lambda seen: len(seen.offered) > 1)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    sink.open()
+    await server.say("three", NEW, author={**ANN, "id": "2001"})
+    async with running(server.adapter(session_file=str(file)), sink):
+        await sink.wait_for(lambda seen: seen.said() == ["one", "two", "three"])
+    assert server.gateway.num_resumed == 1
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"bot": "1000"}', "\x00"])
+async def test_a_session_file_without_sense_is_left(
+    server: DiscordServer, sink: RecordingSink, tmp_path: Path, content: str
+) -> None:
+    file = tmp_path / "session.json"
+    file.write_text(content)
+    async with running(server.adapter(session_file=str(file)), sink):
+        await until(lambda: '"session-0"' in file.read_text())
+    server.gateway.sessions.clear()  # and one that Discord has forgotten does no harm either
+    async with running(server.adapter(session_file=str(file)), sink):
+        assert server.gateway.num_identified == 2
 
 
 async def test_what_is_older_than_asked_for_is_left(server: DiscordServer, sink: RecordingSink) -> None:
