@@ -8,7 +8,7 @@ from typing import Any
 from discord.http import Route
 
 from bots.discord.bodies import BUSY, body_from_outgoing, post_from_outgoing
-from bots.discord.convert import snowflake_time
+from bots.discord.convert import is_snowflake, snowflake_time
 from bots.discord.payloads import Interaction
 from bots.discord.rest import Rest, original
 from bots.errors import ChatGone, DeliveryError, SendRefused
@@ -104,4 +104,5 @@ def _webhook(application: str, token: str) -> dict[str, str]:
 
 
 def _is_fresh(interaction: str) -> bool:
-    return datetime.now(UTC) - snowflake_time(interaction) < _TOKEN_LIFE
+    is_old = datetime.now(UTC) - snowflake_time(interaction) > _TOKEN_LIFE
+    return not (is_old and is_snowflake(interaction))

@@ -56,6 +56,11 @@ def snowflake_time(snowflake: str) -> datetime:
     return _EPOCH + timedelta(milliseconds=int(snowflake) >> 22)
 
 
+def is_snowflake(number: str) -> bool:
+    """Whether an id tells a time: other servers may count from 1, and Discord is younger than these."""
+    return int(number) >= 1 << 50
+
+
 def snowflake_at(when: datetime) -> int:
     """The smallest id that something of this time can have."""
     return max(0, int((when - _EPOCH).total_seconds() * 1000)) << 22
@@ -143,7 +148,7 @@ def reaction_from_change(
     return Reaction(change.message_id, added, removed, origin)
 
 
-def event_from_interaction(interaction: Interaction, me: Me) -> Command | Reaction | None:
+def event_from_interaction(interaction: Interaction, me: Me, now: datetime) -> Command | Reaction | None:
     """A slash command, or a press of one of our buttons; None for anything else."""
     person = (interaction.member and interaction.member.user) or interaction.user
     if person is None:
@@ -153,7 +158,7 @@ def event_from_interaction(interaction: Interaction, me: Me) -> Command | Reacti
     origin = Origin(
         key=f"i:{interaction.id}",
         chat=me.chat(interaction.channel_id),
-        when=snowflake_time(interaction.id),
+        when=snowflake_time(interaction.id) if is_snowflake(interaction.id) else now,
         user=_user(person, interaction.member, person.bot),
         is_private=interaction.guild_id is None and interaction.context in (None, 1),
         guild=interaction.guild_id or "",

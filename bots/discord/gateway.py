@@ -68,8 +68,9 @@ class Gateway:
         self.session: Session | None = None  # set before, it is resumed
         self._is_ready = False
         self._socket: DiscordWebSocket | None = None
-        # At DEBUG the library logs whole payloads, tokens of interactions included.
-        logging.getLogger("discord.gateway").setLevel(logging.INFO)
+        # At DEBUG the library logs whole payloads, tokens of interactions included; we have no use for voice.
+        logging.getLogger("discord.gateway").setLevel(logging.WARNING)
+        logging.getLogger("discord.client").setLevel(logging.ERROR)
 
     async def listen(self) -> None:
         """Connect and listen; again after every failure that is not final.
@@ -139,6 +140,7 @@ class Gateway:
         finally:
             if self._socket is not None:
                 await self._socket.close(code=4000)
+            await self._rest.hang_up()  # the same once more, or one that never said hello
 
     def _address(self, session: Session | None) -> yarl.URL:
         """Where a session goes on is the gateway's to say, unless the address was set on purpose."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from bots.discord.convert import request_from_message, snowflake_at
+from bots.discord.convert import is_snowflake, request_from_message, snowflake_at
 from bots.discord.payloads import Channel, Message
 from bots.discord.rest import Rest
 from bots.discord.surroundings import Surroundings
@@ -33,7 +33,8 @@ class History:
         Raises:
             DeliveryError: the channel is gone, or cannot be read now.
         """
-        after = max(after, snowflake_at(datetime.now(UTC) - self._max_age))
+        if is_snowflake(str(after)):
+            after = max(after, snowflake_at(datetime.now(UTC) - self._max_age))
         place = await self._place(channel)
         for _ in range(MAX_PAGES):
             payloads = await self._rest.logs_from(channel, PAGE_LEN, after=after)
@@ -57,7 +58,9 @@ class History:
         if guild is None:
             try:
                 found = Channel.model_validate(await self._rest.get_channel(channel))
-            except (ChatGone, SendRefused, ValidationError):
+            except (ChatGone, SendRefused):  # Discord refuses the messages too; others may not know this path
+                return {"channel_type": _DIRECT}
+            except ValidationError:
                 return {"channel_type": _UNKNOWN}  # then nothing counts as private
             guild, kind = found.guild_id or "", found.type
             if guild or kind == _DIRECT:

@@ -110,30 +110,31 @@ class Intake:
                         await self._news.wait()
 
     async def _next(self) -> None:
-        """What waits next: one commit, or a mark."""
+        """What waits next: one commit, or a mark that needs more than noting."""
         batch: list[Event] = []
+        reached = self.accepted
         while self._waiting and len(batch) < MAX_BATCH:
-            one = self._waiting[0]
-            if isinstance(one, Mark):
-                break
-            self._waiting.popleft()
-            if _number_in_history(one) <= self._gaps.get(one.origin.chat.chat, 1 << 70):
+            one = self._waiting.popleft()
+            if isinstance(one, Reached):
+                reached = one.session
+            elif isinstance(one, NewSession | Newest):
+                await self._accept(batch)
+                return await self._heed(one)
+            elif _number_in_history(one) <= self._gaps.get(one.origin.chat.chat, 1 << 70):
                 batch.append(one)
-        if batch:
-            return await self._accept(batch)
-        if self._waiting:
-            mark = self._waiting.popleft()
-            if isinstance(mark, Reached):
-                self.accepted = mark.session
-            elif isinstance(mark, NewSession):
-                refs = await self._sink.last_seen(self._bot)
-                self._seen = {ref.chat.chat: int(ref.id) for ref in refs if ref.id.isdecimal()}
-                for channel, after in self._seen.items():
-                    self.ask_after(channel, after)
-                await self._close_gaps()
-            elif isinstance(mark, Newest) and self._seen and mark.channel not in self._seen:
-                if mark.id > (last := max(self._seen.values()) - _SLACK):
-                    self.ask_after(mark.channel, last)
+        await self._accept(batch)
+        self.accepted = reached
+
+    async def _heed(self, mark: NewSession | Newest) -> None:
+        if isinstance(mark, NewSession):
+            refs = await self._sink.last_seen(self._bot)
+            self._seen = {ref.chat.chat: int(ref.id) for ref in refs if ref.id.isdecimal()}
+            for channel, after in self._seen.items():
+                self.ask_after(channel, after)
+            await self._close_gaps()
+        elif self._seen and mark.channel not in self._seen:
+            if mark.id > (last := max(0, max(self._seen.values()) - _SLACK)):
+                self.ask_after(mark.channel, last)
 
     async def _accept(self, events: Sequence[Event]) -> None:
         while events:

@@ -11,6 +11,10 @@ def _storable(value: object) -> object:
     return storable(value) if isinstance(value, str) else value
 
 
+def _word(value: object) -> object:
+    return None if value is None else str(value)
+
+
 Id = Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
 Text = Annotated[str, BeforeValidator(_storable)]
 
@@ -117,7 +121,7 @@ class Option(Payload):
     """One argument of a slash command."""
 
     name: Text
-    value: Text | None = None
+    value: Annotated[Text | None, BeforeValidator(_word)] = None
     focused: bool = False
 
 

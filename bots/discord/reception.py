@@ -73,7 +73,9 @@ class Reception:
                 self._offer(convert.reaction_from_change(change, name.endswith("ADD"), me, stamp, now))
             case "INTERACTION_CREATE":
                 interaction = Interaction.model_validate(payload)
-                self._acknowledge(interaction, self._offer(convert.event_from_interaction(interaction, me)))
+                self._acknowledge(
+                    interaction, self._offer(convert.event_from_interaction(interaction, me, now))
+                )
             case "READY":
                 self._around.begin(Ready.model_validate(payload))
                 self._intake.mark(NewSession())

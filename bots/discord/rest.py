@@ -46,6 +46,7 @@ class Rest(HTTPClient):
         super().__init__(asyncio.get_running_loop())
         self.token = config.token.get_secret_value()
         self._base = config.api_base.rstrip("/")
+        self._websocket: aiohttp.ClientWebSocketResponse | None = None
         self._timeout = aiohttp.ClientTimeout(total=config.timeout_s)
 
     async def __aenter__(self) -> "Rest":
@@ -65,7 +66,7 @@ class Rest(HTTPClient):
 
     async def ws_connect(self, url: str, *, compress: int = 0) -> aiohttp.ClientWebSocketResponse:
         """The gateway's socket, as the library opens it."""
-        return await self._session.ws_connect(
+        self._websocket = await self._session.ws_connect(
             url,
             max_msg_size=0,
             autoclose=False,
@@ -73,6 +74,12 @@ class Rest(HTTPClient):
             headers={"User-Agent": self.user_agent},
             compress=compress,
         )
+        return self._websocket
+
+    async def hang_up(self) -> None:
+        """Close the gateway's socket, if it is open."""
+        if self._websocket is not None:
+            await self._websocket.close(code=4000)
 
     async def request(
         self,

@@ -32,7 +32,7 @@ class DiscordServer:
         self.gateway, self.rest = GatewayServer(self.world), RestServer(self.world)
         self.fault: Fault | None = None
         self.answer: str | None = None  # to each request, whatever it asks for
-        self.broken_path = ""  # requests to it fail
+        self.broken_path, self.broken_status = "", 503  # requests to it fail so
         self.port = 0
         self._over = asyncio.Event()
         self._runner: web.AppRunner | None = None
@@ -135,7 +135,7 @@ class DiscordServer:
         if not is_allowed(request) or (self.fault == "unauthorized" and request.path != "/gateway/"):
             return refusal(401)
         if request.path == self.broken_path:
-            return refusal(503)
+            return refusal(self.broken_status)
         if self.answer is not None:
             return web.Response(text=self.answer, content_type="application/json")
         match self.fault:

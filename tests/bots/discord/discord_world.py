@@ -42,6 +42,7 @@ class World:
     permissions: int = 1 << 3
     num_starts: int = 999
     interactions_url: str | None = None
+    counts: bool = False  # ids from 1, which tell no time
     last_id: int = 0
 
     def __post_init__(self) -> None:
@@ -49,8 +50,11 @@ class World:
         self.channels["3002"] = {"id": "3002", "type": 1}
         self.channels[PUBLIC] = {"id": PUBLIC, "type": 0, "guild_id": GUILD, "name": "public"}
 
-    def new_id(self, age_s: float = 0.0) -> str:
-        now = int((datetime.now(UTC).timestamp() - age_s) * 1000) - _EPOCH_MS
+    def new_id(self) -> str:
+        if self.counts:
+            self.last_id += 1
+            return str(self.last_id)
+        now = int((datetime.now(UTC).timestamp()) * 1000) - _EPOCH_MS
         self.last_id = max(self.last_id + 1, now << 22)
         return str(self.last_id)
 

@@ -103,7 +103,9 @@ async def test_after_a_restart_an_answer_is_not_written_over(
     assert server.texts() == ["one", "two"]
 
 
-@pytest.mark.parametrize("answer_by", ["1001:1:stale", "1001:{fresh}:unknown", "nonsense", "::"])
+@pytest.mark.parametrize(
+    "answer_by", ["1001:175928847299117063:stale", "1001:1:unknown", "1001:{fresh}:unknown", "nonsense", "::"]
+)
 async def test_an_answer_whose_token_is_worthless_comes_as_a_message(
     server: DiscordServer, sink: RecordingSink, answer_by: str
 ) -> None:

@@ -3,13 +3,14 @@
 import asyncio
 import stat
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from discord_server import ANN, BOT, DIRECT, GUILD, PUBLIC, DiscordServer, running, until
 
 from bots.discord.adapter import DiscordAdapter
-from bots.messages import Command, Incoming
+from bots.messages import Command, Incoming, Outgoing
 from bots.testing import RecordingSink
 
 NEW = "3002"  # a direct channel in which nothing was said
@@ -120,6 +121,27 @@ async def test_what_is_older_than_asked_for_is_left(server: DiscordServer, sink:
         await server.say("three")
         await sink.wait_for(lambda seen: "three" in seen.said())
     assert sink.said() == ["one", "three"]
+
+
+async def test_a_server_that_knows_less_than_discord_will_do(
+    server: DiscordServer, sink: RecordingSink
+) -> None:
+    server.world.counts = True
+    server.broken_path, server.broken_status = f"/api/channels/{DIRECT}", 404
+    async with running(server.adapter(), sink):
+        await server.say("one")
+        await sink.wait_for(lambda seen: seen.said() == ["one"])
+    await server.say("two")
+    async with running(server.adapter(), sink) as adapter:
+        await sink.wait_for(lambda seen: seen.said() == ["one", "two"])
+        talk = await server.command("help")
+        await sink.wait_for(lambda seen: isinstance(seen.events[-1], Command))
+        origin = sink.events[-1].origin
+        await adapter.send(Outgoing("three", chat=origin.chat, answer_by=origin.answer_by))
+    assert all(event.origin.is_private for event in sink.events)
+    assert origin.when > datetime(2020, 1, 1, tzinfo=UTC)
+    assert talk.answer is not None
+    assert talk.answer["content"] == "three"
 
 
 async def break_off(server: DiscordServer) -> None:
