@@ -8,11 +8,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from bots.discord.convert import is_snowflake, request_from_message, snowflake_at
-from bots.discord.payloads import Channel, Message
+from bots.discord.payloads import Channel, Member, Message
 from bots.discord.rest import Rest
 from bots.discord.surroundings import Surroundings
 from bots.errors import ChatGone, SendFailed, SendRefused
-from bots.messages import Request
+from bots.messages import Command, Request
 
 PAGE_LEN = 100  # messages; Discord gives no more at once
 MAX_PAGES = 50  # of one channel at once
@@ -45,11 +45,31 @@ class History:
             if not fresh:
                 return
             after = int(fresh[-1].id)
-            made = (request_from_message(message, self._surroundings.me) for message in fresh)
-            yield [request for request in made if request], after
+            yield [request async for request in self._requests(fresh)], after
             if len(payloads) < PAGE_LEN:
                 return
         _log.warning("a channel has more missed messages than are read at once; the newest are left out")
+
+    async def _requests(self, messages: Sequence[Message]) -> AsyncIterator[Request]:
+        """Events of messages; whoever addresses the bot comes with the roles that decide what is allowed."""
+        members: dict[str, Member | None] = {}
+        for message in messages:
+            request = request_from_message(message, self._surroundings.me)
+            if request is None:
+                continue
+            author, guild = message.author.id, message.guild_id
+            if guild and (isinstance(request, Command) or request.is_addressed):
+                if author not in members:
+                    members[author] = await self._member(guild, author)
+                known = message.model_copy(update={"member": members[author]})
+                request = request_from_message(known, self._surroundings.me) or request
+            yield request
+
+    async def _member(self, guild: str, user: str) -> Member | None:
+        try:
+            return Member.model_validate(await self._rest.get_member(guild, user))
+        except (ChatGone, SendRefused, ValidationError):  # has left since
+            return None
 
     async def _place(self, channel: str) -> dict[str, Any]:
         """What messages in a history lack: their server."""

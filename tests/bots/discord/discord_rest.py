@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime
 
 from aiohttp import web
-from discord_world import APPLICATION, BOT, GUILD, TOKEN, Json, Talk, World
+from discord_world import ANN, APPLICATION, BOT, GUILD, MEMBER, TOKEN, Json, Talk, World
 
 ACK_WITHIN_S = 3.0
 LOADING = 128
@@ -30,6 +30,7 @@ class RestServer:
             web.get("/api/oauth2/applications/@me", self._application),
             web.get("/api/gateway/bot", self._gateway),
             web.get("/api/users/@me/guilds", self._guilds),
+            web.get("/api/guilds/{guild}/members/{user}", self._member),
             web.get("/api/channels/{channel}", self._channel),
             web.get("/api/channels/{channel}/messages", self._history),
             web.post("/api/channels/{channel}/messages", self._post),
@@ -59,6 +60,10 @@ class RestServer:
 
     async def _guilds(self, request: web.Request) -> web.Response:
         return web.json_response([{"id": GUILD, "name": "Guild", "permissions": str(self.world.permissions)}])
+
+    async def _member(self, request: web.Request) -> web.Response:
+        is_ann = request.match_info["user"] == ANN["id"]
+        return web.json_response({"user": ANN, **MEMBER}) if is_ann else refusal(404, 10007)
 
     async def _channel(self, request: web.Request) -> web.Response:
         channel = self.world.channels.get(request.match_info["channel"])

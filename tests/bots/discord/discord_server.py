@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 from discord_gateway import GatewayServer
 from discord_rest import RestServer, is_allowed, refusal
-from discord_world import ANN, BOT, DIRECT, GUILD, PUBLIC, TOKEN, Json, Talk, World
+from discord_world import ANN, BOT, DIRECT, GUILD, MEMBER, PUBLIC, TOKEN, Json, Talk, World
 from pydantic import SecretStr
 
 from bots.discord.adapter import DiscordAdapter
@@ -102,7 +102,7 @@ class DiscordServer:
 
     def _place(self, channel: str) -> Json:
         guild = self.world.channels[channel].get("guild_id")
-        return {"guild_id": guild, "member": {"nick": "Annie", "roles": ["5001"]}} if guild else {}
+        return {"guild_id": guild, "member": MEMBER} if guild else {}
 
     def texts(self) -> Sequence[str]:
         """What the bot has said in the direct channel."""

@@ -8,6 +8,7 @@ TOKEN = "110201543:AAHcanaryCANARYcanaryCANARYcanary00"  # the kit's canary
 BOT = {"id": "1000", "username": "banter", "global_name": "Banter", "bot": True}
 APPLICATION = "1001"
 ANN = {"id": "2000", "username": "ann", "global_name": "Ann"}
+MEMBER = {"nick": "Annie", "roles": ["5001"]}  # Ann in the server
 DIRECT, GUILD, PUBLIC = "3000", "4000", "3001"  # a direct channel, a server and a channel of it
 BOT_ROLE = "5000"
 _EPOCH_MS = 1_420_070_400_000

@@ -78,6 +78,7 @@ async def test_a_channel_nobody_had_written_in_is_looked_into(
     await server.say("<@1000> anyone?", PUBLIC, mentions=[BOT])
     async with running(server.adapter(), sink):
         await sink.wait_for(lambda seen: seen.said() == ["hello", "anyone?"])
+    assert sink.events[-1].origin.user.roles == ("5001",)  # a history leaves them out
 
 
 async def test_a_session_in_a_file_goes_on_after_a_restart(
