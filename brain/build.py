@@ -1,50 +1,56 @@
 """BrainConfig to Brain: the only place where engines are made."""
 
+from typing import TYPE_CHECKING
+
 from brain.brain import Brain
-from brain.checkpoint import Loaded, Role, has_pair, load
+from brain.checkpoint import Role, Talker, has_pair, load_talker
 from brain.config import BrainConfig
 from brain.errors import CheckpointError
-from brain.protocols import Engine
+
+if TYPE_CHECKING:
+    from brain.engine.engine import ModelEngine
+    from brain.engine.worker import Worker
+
+_MIB = 2**20
 
 
 def build(config: BrainConfig) -> Brain:
     """Load the models and start their engines; blocks for seconds, and longer when a model is downloaded.
 
     `reverse = "auto"` is the reverse model beside the forward one: the starter's, or that of a folder with
-    both forward/ and reverse/; none for any other model.
+    both forward/ and reverse/; none for any other model. Both compute in one thread.
 
     Raises:
         CheckpointError: a model cannot be found, read or trusted.
         ConfigError: this machine has no such device.
     """
-    forward = _load(config.model, "forward", config)
+    from brain.engine.worker import Worker
+
+    if config.num_threads:
+        import torch
+
+        torch.set_num_threads(config.num_threads)  # per thread: here for loading, in the worker for thinking
+    forward = _load(config.model, "forward", config, config.cache_mib * _MIB)
     reverse = config.reverse
     if reverse == "auto":
         reverse = config.model if has_pair(config.model) else "none"
     loaded = None if reverse == "none" else _load(reverse, "reverse", config)
-    if config.num_threads:
-        import torch
-
-        torch.set_num_threads(
-            config.num_threads
-        )  # per thread: here for loading, in the engine's for thinking
-    return Brain(_engine(forward, config), config, None if loaded is None else _engine(loaded, config))
+    worker = Worker(config.num_threads)
+    return Brain(
+        _engine(forward, config, worker), config, None if loaded is None else _engine(loaded, config, worker)
+    )
 
 
-def _load(name: str, role: Role, config: BrainConfig) -> Loaded:
+def _load(name: str, role: Role, config: BrainConfig, keep_bytes: int = 0) -> Talker:
     try:
-        return load(name, role=role, device=config.device, dtype=config.dtype)
+        return load_talker(name, role=role, device=config.device, dtype=config.dtype, keep_bytes=keep_bytes)
     except CheckpointError as error:
         raise CheckpointError(f"{role} model: {error}") from error
 
 
-def _engine(loaded: Loaded, config: BrainConfig) -> Engine:
-    from brain.engine.engine import CausalEngine
+def _engine(talker: Talker, config: BrainConfig, worker: "Worker") -> "ModelEngine":
+    from brain.engine.engine import ModelEngine
+    from brain.engine.scheduler import Limits
 
-    return CausalEngine(
-        loaded.model,
-        loaded.encoder,
-        max_batch_rows=config.max_batch_rows,
-        max_queue=config.max_queue,
-        num_threads=config.num_threads,
-    )
+    limits = Limits(config.max_batch_rows, config.max_batch_positions, config.max_queue)
+    return ModelEngine(talker.model, talker.encoder, limits=limits, worker=worker)
