@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from brain.engine.attention import SplitAttention, attend_causally
 from brain.engine.cache import CacheShape, KeptPrefixes, Prefixes, Suffixes
 from brain.engine.head import Head
-from brain.engine.linear import Linear, dtype_for
+from brain.engine.linear import Linear, dtype_for, give_memory_back
 from brain.engine.model import NextTokens, Row, Usage
 from brain.engine.spans import PackedSpans, chunks_of_like_length
 from brain.protocols import Span
@@ -95,8 +95,8 @@ class _Block:
         mixed = attend(layer, q, k, v)  # [tokens, width]
         if keep is not None:
             x, mixed = x[keep], mixed[keep]
-        x = x + self._out(mixed)
-        return x + self._down(self._up(self._norms[1](x).to(self._up.dtype)))
+        x.add_(self._out(mixed))
+        return x.add_(self._down(self._up(self._norms[1](x).to(self._up.dtype))))
 
 
 class GPT2:
@@ -126,10 +126,14 @@ class GPT2:
 
         first = take(["wte.weight", "wpe.weight"])
         self._embedding, self._positions = first["wte.weight"], first["wpe.weight"].float()
-        self._blocks = [_Block(_layer_weights(take, layer), shape) for layer in range(shape.num_layers)]
+        self._blocks = []
+        for layer in range(shape.num_layers):
+            self._blocks.append(_Block(_layer_weights(take, layer), shape))
+            give_memory_back()
         last = take(["ln_f.weight", "ln_f.bias", *([] if shape.is_tied else [HEAD_NAME])])
         self._last_norm = _Norm(last["ln_f.weight"], last["ln_f.bias"], shape.layer_norm_epsilon)
         self._head = Head(self._embedding, last.get(HEAD_NAME))
+        give_memory_back()
         self.device, self.dtype = device, dtype
         self.vocab_size = len(self._head.table)
         self.max_positions = shape.max_positions

@@ -28,17 +28,14 @@ class Head:
         else:
             self._mean = torch.stack([part.float().sum(0) for part in torch.split(self.table, 4096)]).sum(0)
             self._mean /= len(self.table)  # [width], float32
-            centred = torch.cat(
-                [(part.float() - self._mean).to(part.dtype) for part in torch.split(self.table, 4096)]
-            )
+            centred = torch.empty_like(self.table)
+            for part, rows in zip(torch.split(centred, 4096), torch.split(self.table, 4096), strict=True):
+                part.copy_(rows.float() - self._mean)
             self._linear = Linear(centred, None)
 
     def whole(self, hidden: Tensor) -> Tensor:
         """All logits: float32 [rows, width] to float32 [rows, vocab], rounded in 16 bits."""
-        logits = self._linear(hidden.to(self._linear.dtype))
-        if self._mean is None:
-            return logits
-        return logits.float() + (hidden @ self._mean).unsqueeze(1)
+        return self._centred(hidden) + self._offset(hidden)
 
     def next_tokens(self, hidden: Tensor, width: int) -> NextTokens:
         """What may follow each row, float32 [rows, width of the model]."""
@@ -50,34 +47,52 @@ class Head:
 
         return NextTokens(logits, ids, floor, log_norm, whole)
 
-    def _next_tokens(self, hidden: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        every = self.whole(hidden)
-        logits, ids, floor = likeliest(every[:, : self.num_ids], width)
-        log_norm = every.logsumexp(-1, keepdim=True)
-        if not self._is_exact:
-            exact = self._at(hidden, ids)
-            log_norm = _replaced(log_norm, logits, exact)
-            logits = exact
-        return logits, ids, floor, log_norm
-
     def log_probs(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Log-probabilities of given tokens: float32 [rows, width] and int64 [rows] to float32 [rows]."""
         parts = zip(torch.split(hidden, _CHUNK_ROWS), torch.split(targets, _CHUNK_ROWS), strict=True)
         return torch.cat([self._log_probs(*part) for part in parts])
 
+    def _next_tokens(self, hidden: Tensor, width: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        every, offset = self._centred(hidden), self._offset(hidden)
+        logits, ids, floor = likeliest(every[:, : self.num_ids], width)
+        logits = logits.clone()  # of what the next line overwrites, when nothing was left out
+        log_norm = _log_sum_exp_(every)
+        if not self._is_exact:
+            exact = self._at(hidden, ids) - offset
+            log_norm = _replaced(log_norm, logits, exact)
+            logits = exact
+        return logits + offset, ids, floor + offset.squeeze(1), log_norm + offset
+
     def _log_probs(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        every = self.whole(hidden)
-        log_norm = every.logsumexp(-1, keepdim=True)
-        wanted = targets.unsqueeze(1)
+        every, wanted = self._centred(hidden), targets.unsqueeze(1)
         if self._is_exact:
-            return (every.gather(1, wanted) - log_norm).squeeze(1)
+            rough = every.gather(1, wanted)
+            return (rough - _log_sum_exp_(every)).squeeze(1)
+        offset = self._offset(hidden)
         top = every.max(-1, keepdim=True)
-        log_norm = _replaced(log_norm, top.values, self._at(hidden, top.indices))
-        return (self._at(hidden, wanted) - log_norm).squeeze(1)
+        exact = self._at(hidden, torch.cat([top.indices, wanted], dim=1)) - offset
+        log_norm = _replaced(_log_sum_exp_(every, top.values), top.values, exact[:, :1])
+        return (exact[:, 1:] - log_norm).squeeze(1)
+
+    def _centred(self, hidden: Tensor) -> Tensor:
+        """All logits less `_offset`, float32 [rows, vocab], a new tensor."""
+        return self._linear(hidden.to(self._linear.dtype)).float()
+
+    def _offset(self, hidden: Tensor) -> Tensor:
+        """What the mean of the table adds to every logit of a row, float32 [rows, 1]; 0 in float32."""
+        if self._mean is None:
+            return hidden.new_zeros(len(hidden), 1)
+        return (hidden @ self._mean).unsqueeze(1)
 
     def _at(self, hidden: Tensor, ids: Tensor) -> Tensor:
         """Exact logits of some tokens: float32 [rows, width] and int64 [rows, few] to float32 [rows, few]."""
         return (self.table[ids].float() @ hidden.unsqueeze(2)).squeeze(2)
+
+
+def _log_sum_exp_(logits: Tensor, top: Tensor | None = None) -> Tensor:
+    """Log-sum-exp of rows, [rows, 1]; overwrites them, which saves a third of the time."""
+    top = logits.amax(-1, keepdim=True) if top is None else top
+    return top + logits.sub_(top).exp_().sum(-1, keepdim=True).log_()
 
 
 def _replaced(log_norm: Tensor, rough: Tensor, exact: Tensor) -> Tensor:
