@@ -5,6 +5,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import shlex
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -65,7 +66,7 @@ def markdown(title: str, unit: str, table: Sequence[Row]) -> str:
 def circumstances(num_rounds: int) -> dict[str, Any]:
     """When, where and with what."""
     return {
-        "command": " ".join(["python", *(Path(arg).as_posix() for arg in sys.argv)]),
+        "command": shlex.join(["python", *sys.argv]),
         "date": dt.datetime.now(dt.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "processor": _processor(),
         "cores": os.cpu_count(),

@@ -3,7 +3,6 @@
 The speeds are taken at the size of the model in question, since caches make small ones faster.
 """
 
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,7 +20,7 @@ MAX_MATRICES = 8  # multiplied one after the other, as the layers are
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """Speeds at one precision, medians; `threads` are torch's."""
+    """Speeds at one precision, each the best of a few; `threads` are torch's."""
 
     dtype: str
     threads: int
@@ -76,7 +75,7 @@ def _byte_per_s(num_bytes: int, device: torch.device) -> float:
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Median over REPEATS, after one that does not count."""
+    """The least over REPEATS, after one that does not count: what others do meanwhile is no limit."""
     times = []
     for _ in range(REPEATS + 1):
         started = time.perf_counter()
@@ -84,4 +83,4 @@ def _seconds(work: Callable[[], object], device: torch.device) -> float:
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         times.append(time.perf_counter() - started)
-    return statistics.median(times[1:])
+    return min(times[1:])
