@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bots import flags
+from bots import bench, flags
 
 cli = typer.Typer(
     name="banter",
@@ -18,6 +18,7 @@ cli = typer.Typer(
 )
 personas = typer.Typer(help="Characters: list, show, new.", rich_markup_mode=None)
 cli.add_typer(personas, name="persona")
+cli.add_typer(bench.cli, name="bench")
 
 
 @cli.command(epilog='Example: echo "Hello there" | banter chat --plain')

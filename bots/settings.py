@@ -20,6 +20,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as UnreadableVariable
 
 from bots.errors import SettingsError
+from brain.bench.config import BenchConfig
 from brain.config import BrainConfig, Options
 from brain.errors import sentence_from_validation
 from brain.finetune.config import FinetuneConfig
@@ -68,6 +69,7 @@ class Settings(BaseSettings):
     selfplay: SelfplaySettings = SelfplaySettings()
     lines: LinesSettings = LinesSettings()
     finetune: FinetuneConfig = FinetuneConfig()
+    bench: BenchConfig = BenchConfig()
 
     @classmethod
     def settings_customise_sources(

@@ -6,9 +6,11 @@ from brain.brain import Brain
 from brain.checkpoint import Role, Talker, has_pair, load_talker
 from brain.config import BrainConfig
 from brain.errors import CheckpointError
+from brain.protocols import Encoder
 
 if TYPE_CHECKING:
     from brain.engine.engine import ModelEngine
+    from brain.engine.model import Model
     from brain.engine.worker import Worker
 
 _MIB = 2**20
@@ -37,7 +39,9 @@ def build(config: BrainConfig) -> Brain:
     loaded = None if reverse == "none" else _load(reverse, "reverse", config)
     worker = Worker(config.num_threads)
     return Brain(
-        _engine(forward, config, worker), config, None if loaded is None else _engine(loaded, config, worker)
+        engine_for(forward.model, forward.encoder, config, worker),
+        config,
+        None if loaded is None else engine_for(loaded.model, loaded.encoder, config, worker),
     )
 
 
@@ -48,9 +52,10 @@ def _load(name: str, role: Role, config: BrainConfig, keep_bytes: int = 0) -> Ta
         raise CheckpointError(f"{role} model: {error}") from error
 
 
-def _engine(talker: Talker, config: BrainConfig, worker: "Worker") -> "ModelEngine":
+def engine_for(model: "Model", encoder: Encoder, config: BrainConfig, worker: "Worker") -> "ModelEngine":
+    """Start the engine of one model that is loaded already."""
     from brain.engine.engine import ModelEngine
     from brain.engine.scheduler import Limits
 
     limits = Limits(config.max_batch_rows, config.max_batch_positions, config.max_queue)
-    return ModelEngine(talker.model, talker.encoder, limits=limits, worker=worker)
+    return ModelEngine(model, encoder, limits=limits, worker=worker)
