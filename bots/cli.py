@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bots import bench, flags
+from brain.threads import wait_briefly
 
 cli = typer.Typer(
     name="banter",
@@ -204,6 +205,7 @@ def persona_new(
 def main() -> int:
     """Run the command line; the one place where an error becomes an exit code and one line on stderr."""
     args = sys.argv[1:] or ["--help"]
+    wait_briefly()
     try:
         code = typer.main.get_command(cli).main(args, prog_name="banter", standalone_mode=False)
         sys.stdout.flush()

@@ -7,6 +7,7 @@ from brain.checkpoint import Role, Talker, has_pair, load_talker
 from brain.config import BrainConfig
 from brain.errors import CheckpointError
 from brain.protocols import Encoder
+from brain.threads import wait_briefly
 
 if TYPE_CHECKING:
     from brain.engine.engine import ModelEngine
@@ -26,18 +27,19 @@ def build(config: BrainConfig) -> Brain:
         CheckpointError: a model cannot be found, read or trusted.
         ConfigError: this machine has no such device.
     """
+    wait_briefly()
     from brain.engine.worker import Worker
 
-    if config.num_threads:
-        import torch
-
-        torch.set_num_threads(config.num_threads)  # per thread: here for loading, in the worker for thinking
-    forward = _load(config.model, "forward", config, config.cache_mib * _MIB)
     reverse = config.reverse
     if reverse == "auto":
         reverse = config.model if has_pair(config.model) else "none"
-    loaded = None if reverse == "none" else _load(reverse, "reverse", config)
     worker = Worker(config.num_threads)
+    try:
+        forward = worker.call(lambda: _load(config.model, "forward", config, config.cache_mib * _MIB))
+        loaded = None if reverse == "none" else worker.call(lambda: _load(reverse, "reverse", config))
+    except BaseException:
+        worker.stop()
+        raise
     return Brain(
         engine_for(forward.model, forward.encoder, config, worker),
         config,

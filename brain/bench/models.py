@@ -68,8 +68,16 @@ def open_pair(config: BrainConfig, *, with_mmi: bool) -> Pair:
         CheckpointError: a model cannot be found, read or trusted, or the two have not the same vocabulary.
         ConfigError: this machine has no such device.
     """
-    threads = use_threads(config.num_threads)
     worker = Worker(config.num_threads)
+    try:
+        return worker.call(lambda: _open_pair(config, worker, with_mmi))
+    except BaseException:
+        worker.stop()
+        raise
+
+
+def _open_pair(config: BrainConfig, worker: Worker, with_mmi: bool) -> Pair:
+    threads = use_threads(config.num_threads)
     model = read(config.model, "forward", config, config.cache_mib * _MIB)
     encoder = ids_encoder(model.vocab_size)
     forward = engine_for(model, encoder, config, worker)

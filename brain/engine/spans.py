@@ -8,9 +8,7 @@ from torch import Tensor
 from brain.engine.attention import attend_causally
 from brain.protocols import Span
 
-_MAX_TOKENS = (
-    512  # of a chunk; more would leave the processor's cache, fewer would read the weights more often
-)
+_MAX_TOKENS = 448  # of a chunk: more would leave the cache, fewer would read the weights more often
 
 
 class PackedSpans:
