@@ -37,15 +37,6 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> tuple
     return (scores - log_sums.unsqueeze(-1)).exp().to(v.dtype) @ v, log_sums
 
 
-def _attend_alone(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """As `attend`, for one query per row: small products, for which the fused operator does too much."""
-    scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)  # [batch, heads, 1, keys]
-    if mask is not None:
-        scores = scores + mask
-    log_sums = scores.float().logsumexp(-1, keepdim=True)
-    return (scores - log_sums).exp().to(v.dtype) @ v, log_sums.squeeze(-1)
-
-
 def attend_causally(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """Attention within texts, each query to the keys up to its own place; the last query sees all keys.
 
@@ -130,7 +121,6 @@ class SplitAttention:
             [rows, heads * head_size].
         """
         own = self._suffixes.kv[layer]
-        k, v = k.to(own.dtype), v.to(own.dtype)
         if self._is_even:
             own[0, : len(k), :, self._longest - 1] = k
             own[1, : len(v), :, self._longest - 1] = v
@@ -138,7 +128,7 @@ class SplitAttention:
             own[0, self._places, :, self._lens] = k
             own[1, self._places, :, self._lens] = v
         keys, values = own[:, : len(k), :, : self._longest]
-        near, near_log = _attend_alone(q.to(own.dtype).unsqueeze(2), keys, values, self._suffix_mask)
+        near, near_log = attend(q.unsqueeze(2), keys, values, self._suffix_mask)
         far, far_log = self._attend_prefixes(layer, q)
         share = torch.sigmoid(near_log.squeeze(2) - far_log).unsqueeze(2)  # of the suffix, [rows, heads, 1]
         joined = torch.lerp(far.float(), near.squeeze(2).float(), share)

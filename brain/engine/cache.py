@@ -122,9 +122,6 @@ class Suffixes:
     """
 
     def __init__(self, shape: CacheShape) -> None:
-        shape = CacheShape(
-            shape.num_layers, shape.num_heads, shape.head_size, _suffix_dtype(shape), shape.device
-        )
         self._shape = shape
         self.places: list[int] = []
         self.lens: list[int] = []  # tokens at each place
@@ -169,11 +166,6 @@ class Suffixes:
         larger = self._shape.empty(max(num_rows, rows), tokens)
         larger[:, :, :rows, :, : self.kv.shape[4]] = self.kv
         self.kv = larger
-
-
-def _suffix_dtype(shape: CacheShape) -> torch.dtype:
-    """Float32 on a processor, where its 16-bit units are two to three times slower for one query per row."""
-    return torch.float32 if shape.device.type == "cpu" else shape.dtype
 
 
 class KeptPrefixes:

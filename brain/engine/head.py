@@ -69,9 +69,9 @@ class Head:
             rough = every.gather(1, wanted)
             return (rough - _log_sum_exp_(every)).squeeze(1)
         offset = self._offset(hidden)
-        top = every.max(-1, keepdim=True)
-        exact = self._at(hidden, torch.cat([top.indices, wanted], dim=1)) - offset
-        log_norm = _replaced(_log_sum_exp_(every, top.values), top.values, exact[:, :1])
+        top, place, _ = likeliest(every, 1)
+        exact = self._at(hidden, torch.cat([place, wanted], dim=1)) - offset
+        log_norm = _replaced(_log_sum_exp_(every, top), top, exact[:, :1])
         return (exact[:, 1:] - log_norm).squeeze(1)
 
     def _centred(self, hidden: Tensor) -> Tensor:
