@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
     from brain.engine.gpt2 import GPT2
+    from brain.engine.shape import GPT2Shape
 
 HEAD_WIDTH = 64  # of every published GPT-2 and DialoGPT size
 _PLAIN = {
@@ -115,9 +116,9 @@ def read_packed(
     return GPT2(shape, get, device=device, dtype=dtype, keep_bytes=keep_bytes)
 
 
-def gpt2_shape(description: Description) -> "Any":
-    """The sizes that our own forward pass needs, a `brain.engine.gpt2.GPT2Shape`. Raises CheckpointError."""
-    from brain.engine.gpt2 import GPT2Shape
+def gpt2_shape(description: Description) -> "GPT2Shape":
+    """The sizes that our own forward pass needs. Raises CheckpointError."""
+    from brain.engine.shape import GPT2Shape
 
     width, heads = description.number("n_embd", 768), description.number("n_head", 12)
     if width % heads:

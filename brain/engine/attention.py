@@ -67,9 +67,21 @@ class _Shared:
 
 
 class SplitAttention:
-    """Attention of one step's rows, planned once and used in every layer."""
+    """Attention of one step's rows, planned once and used in every layer.
 
-    def __init__(self, buckets: Sequence[Bucket], prefix_of: Sequence[int], suffixes: Suffixes) -> None:
+    With `is_fixed` all shapes are powers of two or those of whole blocks, so that steps with a few rows or
+    tokens more or less are the same work on other numbers, which a CUDA graph can repeat. What is too much is
+    masked or falls under the table.
+    """
+
+    def __init__(
+        self,
+        buckets: Sequence[Bucket],
+        prefix_of: Sequence[int],
+        suffixes: Suffixes,
+        *,
+        is_fixed: bool = False,
+    ) -> None:
         """Plan a step.
 
         Args:
@@ -78,39 +90,53 @@ class SplitAttention:
             suffixes: arranged for the step; each row's new keys and values go to the end of its suffix.
         """
         self._suffixes = suffixes
-        device, num_rows = suffixes.kv.device, len(prefix_of)
-        self._places = torch.arange(num_rows, device=device)
-        self._lens = torch.tensor(suffixes.lens, device=device)
-        self._longest = max(suffixes.lens) + 1
-        self._is_even = min(suffixes.lens) + 1 == self._longest
+        self.num_places = power_of_two(len(prefix_of)) if is_fixed else len(prefix_of)
+        suffixes.reserve(self.num_places, max(suffixes.lens) + 1)
+        device, dtype = suffixes.kv.device, suffixes.kv.dtype
+        lens = [*suffixes.lens, *[0] * (self.num_places - len(prefix_of))]
+        self._longest = suffixes.kv.shape[4] if is_fixed else max(lens) + 1
+        self._is_even = not is_fixed and min(lens) + 1 == self._longest
+        self._places = torch.arange(self.num_places, device=device)
+        self._lens = torch.tensor(lens, device=device)
         self._suffix_mask = None
         if not self._is_even:
             beyond = torch.arange(self._longest, device=device) > self._lens.unsqueeze(1)
-            self._suffix_mask = _mask(beyond, suffixes.kv.dtype)
+            self._suffix_mask = _mask(beyond, dtype)
         rows_of: dict[int, list[int]] = {}
         for place, key in enumerate(prefix_of):
             rows_of.setdefault(key, []).append(place)
         self._shared: list[_Shared] = []
-        origin = [0] * num_rows  # of each place, among the outputs of all buckets in a row
+        origin = [0] * self.num_places  # of each place, among the outputs of all buckets in a row
         start = 0
         for bucket in buckets:
             groups = [rows_of.get(key, []) for key in bucket.keys]
             width = max(map(len, groups), default=0)
             if width == 0:
                 continue
+            if is_fixed:
+                groups += [[]] * (bucket.kv.shape[2] - len(groups))
+                width = power_of_two(width)
             for slot, group in enumerate(groups):
                 for column, place in enumerate(group):
                     origin[place] = start + slot * width + column
             start += len(groups) * width
-            padded = [group + [0] * (width - len(group)) for group in groups]
-            num_keys = max(bucket.lens)
-            mask = None
-            if min(bucket.lens) < num_keys:
-                lens = torch.tensor(bucket.lens, device=device).unsqueeze(1)
-                mask = _mask(torch.arange(num_keys, device=device) >= lens, suffixes.kv.dtype)
-            self._shared.append(_Shared(bucket, torch.tensor(padded, device=device), num_keys, mask))
-        self._is_one_prompt = start == num_rows and origin == list(range(num_rows)) and len(self._shared) == 1
+            self._shared.append(_share(bucket, groups, width, is_fixed))
+        is_whole = start == self.num_places and origin == list(range(start))
+        self._is_one_prompt = not is_fixed and is_whole and len(self._shared) == 1
         self._origin = torch.tensor(origin, device=device)
+
+    @property
+    def storage(self) -> tuple[object, ...]:
+        """Equal for two fixed plans that do the same work on the same memory."""
+        shared = [(one.bucket.kv.data_ptr(), *one.rows.shape, one.num_keys) for one in self._shared]
+        return (self.num_places, self._suffixes.kv.data_ptr(), self._longest, *shared)
+
+    @property
+    def numbers(self) -> list[Tensor]:
+        """What differs between two fixed plans of equal storage."""
+        masks = [one.mask for one in self._shared]
+        found = [self._lens, self._suffix_mask, self._origin, *[one.rows for one in self._shared], *masks]
+        return [tensor for tensor in found if tensor is not None]
 
     def __call__(self, layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Store the new keys and values and attend.
@@ -148,6 +174,22 @@ class SplitAttention:
         if self._is_one_prompt:
             return outs[0], logs[0]
         return torch.cat(outs)[self._origin], torch.cat(logs)[self._origin]
+
+
+def power_of_two(number: int) -> int:
+    """The smallest one that is not less."""
+    return 1 << max(number - 1, 0).bit_length()
+
+
+def _share(bucket: Bucket, groups: Sequence[Sequence[int]], width: int, is_fixed: bool) -> _Shared:
+    device, dtype = bucket.kv.device, bucket.kv.dtype
+    rows = torch.tensor([[*group, *[0] * (width - len(group))] for group in groups], device=device)
+    num_keys = bucket.capacity if is_fixed else max(bucket.lens)
+    if not is_fixed and min(bucket.lens) == num_keys:
+        return _Shared(bucket, rows, num_keys, None)
+    lens = [*bucket.lens, *[1] * (len(groups) - len(bucket.lens))]  # an empty slot would give NaN
+    beyond = torch.arange(num_keys, device=device) >= torch.tensor(lens, device=device).unsqueeze(1)
+    return _Shared(bucket, rows, num_keys, _mask(beyond, dtype))
 
 
 def _mask(hidden: Tensor, dtype: torch.dtype) -> Tensor:

@@ -137,7 +137,7 @@ class Suffixes:
             if place < num_rows and is_free[place]:
                 places[row], is_free[place] = place, False
         lens = [old_lens[place] if place < len(old_lens) else 0 for place in range(num_rows)]
-        self._reserve(num_rows, max(old_lens, default=0) + 1)
+        self.reserve(num_rows, max(old_lens, default=0) + 1)
         free = [place for place in range(num_rows) if is_free[place]]
         copies: list[tuple[int, int]] = []  # a free place has no row that continues it: none is overwritten
         for row, source in enumerate(sources):
@@ -157,7 +157,8 @@ class Suffixes:
         """Forget all rows and give their memory back."""
         self.__init__(self._shape)  # type: ignore[misc]
 
-    def _reserve(self, num_rows: int, num_tokens: int) -> None:
+    def reserve(self, num_rows: int, num_tokens: int) -> None:
+        """Make room."""
         rows, tokens = self.kv.shape[2], self.kv.shape[4]
         if num_rows <= rows and num_tokens <= tokens:
             return

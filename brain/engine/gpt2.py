@@ -7,7 +7,6 @@ of the residual reach every later layer.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -16,9 +15,11 @@ from torch.nn import functional as F
 
 from brain.engine.attention import SplitAttention, attend_causally
 from brain.engine.cache import CacheShape, KeptPrefixes, Prefixes, Suffixes
+from brain.engine.graphs import StepGraphs
 from brain.engine.head import Head
 from brain.engine.linear import Linear, dtype_for, give_memory_back
 from brain.engine.model import NextTokens, Row, Usage
+from brain.engine.shape import HEAD_NAME, LAYER_NAMES, GPT2Shape
 from brain.engine.spans import PackedSpans, chunks_of_like_length
 from brain.protocols import Span
 
@@ -26,43 +27,6 @@ Attend = Callable[
     [int, Tensor, Tensor, Tensor], Tensor
 ]  # layer, q, k, v [tokens, heads, size] -> [tokens, …]
 GetTensors = Callable[[Sequence[str]], dict[str, Tensor]]  # names without "transformer." to tensors
-HEAD_NAME = "lm_head.weight"
-LAYER_NAMES = ("ln_1", "attn.c_attn", "attn.c_proj", "ln_2", "mlp.c_fc", "mlp.c_proj")
-
-
-@dataclass(frozen=True, slots=True)
-class GPT2Shape:
-    """The sizes of a model, and whether its output layer is its embedding."""
-
-    num_layers: int
-    num_heads: int
-    width: int
-    max_positions: int
-    inner_width: int
-    layer_norm_epsilon: float = 1e-5
-    is_tied: bool = True
-
-    def tensor_shapes(self, vocab_size: int) -> dict[str, tuple[int, ...]]:
-        """Shapes of all weights, by the names of transformers; linear weights are [in, out]."""
-        width, inner = self.width, self.inner_width
-        linear = {
-            "attn.c_attn": (width, 3 * width),
-            "attn.c_proj": (width, width),
-            "mlp.c_fc": (width, inner),
-            "mlp.c_proj": (inner, width),
-        }
-        shapes: dict[str, tuple[int, ...]] = {
-            "transformer.wte.weight": (vocab_size, width),
-            "transformer.wpe.weight": (self.max_positions, width),
-            HEAD_NAME: (vocab_size, width),
-        }
-        for layer in range(self.num_layers):
-            for name in LAYER_NAMES:
-                num_in, num_out = linear.get(name, (0, width))
-                weight = (num_in, num_out) if num_in else (width,)
-                shapes[f"transformer.h.{layer}.{name}.weight"] = weight
-                shapes[f"transformer.h.{layer}.{name}.bias"] = (num_out,)
-        return shapes | {f"transformer.ln_f.{kind}": (width,) for kind in ("weight", "bias")}
 
 
 class _Norm:
@@ -110,6 +74,7 @@ class GPT2:
         device: torch.device,
         dtype: torch.dtype,
         keep_bytes: int = 0,
+        has_fixed_shapes: bool | None = None,
     ) -> None:
         """Take the weights layer by layer, so that little more than the packed ones is ever in memory.
 
@@ -117,6 +82,8 @@ class GPT2:
             get: gives the tensors of some names ("h.0.ln_1.weight", …); asked once for each name.
             keep_bytes: for prompts kept after their request, so that a chat's next turn reads only what is
             new.
+            has_fixed_shapes: pad every step to shapes that recur; None does so on a GPU, where steps are then
+                recorded as CUDA graphs.
         """
         self.shape = shape
 
@@ -141,6 +108,9 @@ class GPT2:
         self._prefixes, self._suffixes = Prefixes(cache, shape.max_positions), Suffixes(cache)
         self._kept = KeptPrefixes(keep_bytes)
         self._ids: dict[int, tuple[int, ...]] = {}  # of each prompt, by key
+        self._has_fixed_shapes = device.type == "cuda" if has_fixed_shapes is None else has_fixed_shapes
+        self._graphs = StepGraphs(self._forward) if device.type == "cuda" else None
+        self._run_step = self._forward if self._graphs is None else self._graphs
         self.usage = Usage()
 
     @property
@@ -197,10 +167,16 @@ class GPT2:
         suffixes.arrange([row.source for row in rows])
         at_place = sorted(range(len(rows)), key=suffixes.places.__getitem__)  # the row of each place
         prefix_lens = [len(self._ids[rows[row].prefix]) for row in at_place]
-        attention = SplitAttention(self._prefixes.buckets, [rows[row].prefix for row in at_place], suffixes)
+        attention = SplitAttention(
+            self._prefixes.buckets,
+            [rows[row].prefix for row in at_place],
+            suffixes,
+            is_fixed=self._has_fixed_shapes,
+        )
         positions = [start + done for start, done in zip(prefix_lens, suffixes.lens, strict=True)]
-        ids = self._tensor([rows[row].token for row in at_place])
-        hidden = self._forward(ids, self._tensor(positions), attention)
+        padding = [0] * (attention.num_places - len(rows))
+        ids = self._tensor([*(rows[row].token for row in at_place), *padding])
+        hidden = self._run_step(ids, self._tensor([*positions, *padding]), attention)[: len(rows)]
         suffixes.lens = [done + 1 for done in suffixes.lens]
         if suffixes.places != list(range(len(rows))):
             hidden = hidden[self._tensor(suffixes.places)]
@@ -213,13 +189,19 @@ class GPT2:
         self._kept.keep(self._ids.pop(prefix), bucket.get(prefix))
         self._prefixes.remove(prefix)
         if not self._ids:
-            self._suffixes.clear()
+            self._forget_rows()
 
     def reset(self) -> None:
         """Forget all rows and prompts."""
         self._ids.clear()
         self._prefixes.clear()
-        self._suffixes.clear()
+        self._forget_rows()
+
+    def _forget_rows(self) -> None:
+        if self._graphs is None:
+            self._suffixes.clear()
+        else:  # the memory stays where it is, and the graphs with it
+            self._suffixes.places, self._suffixes.lens = [], []
 
     @torch.inference_mode()
     def score(self, spans: Sequence[Span]) -> list[float]:
@@ -258,7 +240,11 @@ def _linear(weights: dict[str, Tensor], name: str) -> Linear:
 
 
 def gpt2_from_transformers(
-    model: Any, device: torch.device, dtype: torch.dtype | None, keep_bytes: int = 0
+    model: Any,
+    device: torch.device,
+    dtype: torch.dtype | None,
+    keep_bytes: int = 0,
+    has_fixed_shapes: bool | None = None,
 ) -> GPT2:
     """Our own model of transformers' `GPT2LMHeadModel`, such as one with LoRA weights merged into it."""
     config, state = model.config, model.state_dict()
@@ -277,5 +263,10 @@ def gpt2_from_transformers(
         return {name: state[name if name == HEAD_NAME else f"transformer.{name}"] for name in names}
 
     return GPT2(
-        shape, get, device=device, dtype=dtype or dtype_for(device, num_parameters), keep_bytes=keep_bytes
+        shape,
+        get,
+        device=device,
+        dtype=dtype or dtype_for(device, num_parameters),
+        keep_bytes=keep_bytes,
+        has_fixed_shapes=has_fixed_shapes,
     )

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -45,13 +46,20 @@ TWELVE: list[Settings] = [
 ]
 
 
-def ours() -> Model:
-    return gpt2_from_transformers(MODEL, torch.device("cpu"), torch.float32, keep_bytes=10_000_000)
+def ours(has_fixed_shapes: bool = False) -> Model:
+    return gpt2_from_transformers(
+        MODEL, torch.device("cpu"), torch.float32, 10_000_000, has_fixed_shapes=has_fixed_shapes
+    )
 
 
-@pytest.fixture(params=["ours", "transformers"])
+@pytest.fixture(params=["ours", "ours as on a GPU", "transformers"])
 async def engine(request: pytest.FixtureRequest) -> AsyncIterator[ModelEngine]:
-    engine = ModelEngine(ours() if request.param == "ours" else CausalModel(MODEL), ENCODER)
+    models = {
+        "ours": ours,
+        "ours as on a GPU": partial(ours, True),
+        "transformers": partial(CausalModel, MODEL),
+    }
+    engine = ModelEngine(models[request.param](), ENCODER)
     yield engine
     await engine.close()
 
