@@ -48,6 +48,7 @@ starter: $(VENV)/.chat-installed
 
 ## Write constraints.txt anew from the environment, after an upgrade.
 constraints: $(VENV)/.dev-installed
+	@$(INSTALL) --editable '.[dev,bench]' </dev/null >&2
 	{ head -1 constraints.txt; $(PIP) freeze --all --exclude-editable --exclude pip | sed 's/+[a-z0-9]*$$//'; } > constraints.new
 	mv constraints.new constraints.txt
 

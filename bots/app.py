@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import signal
+import socket
 import sys
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
@@ -67,7 +69,8 @@ def work(file: Path | None, flags: Mapping[str, object], verb: Verb) -> None:
 
     async def run() -> None:
         try:
-            await verb(House(settings, brain, cast, persona))
+            with _woken_by_signals():
+                await verb(House(settings, brain, cast, persona))
         finally:
             await brain.close()
 
@@ -168,6 +171,31 @@ def write_line(text: str) -> None:
     """One line of visible text on stdout, at once, in UTF-8 whatever the locale says."""
     sys.stdout.buffer.write(clean_turn(text).encode("utf-8") + b"\n")
     sys.stdout.buffer.flush()
+
+
+@contextmanager
+def _woken_by_signals() -> Iterator[None]:
+    """Let every signal wake the loop.
+
+    asyncio's own Ctrl-C handler runs between bytecodes: for a signal that comes after the last of them and
+    before the loop sleeps it would run only when something else wakes the loop.
+    """
+    loop = asyncio.get_running_loop()
+    receiver, sender = socket.socketpair()
+    with receiver, sender:
+        receiver.setblocking(False)
+        sender.setblocking(False)
+        try:
+            loop.add_reader(receiver, receiver.recv, 1)
+        except NotImplementedError:  # Windows' loop wakes up by itself
+            yield
+            return
+        before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(before)
+            loop.remove_reader(receiver)
 
 
 @contextmanager

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from bots import flags, operations
+from bots import bench, flags, operations
+from brain.threads import wait_briefly
 
 cli = typer.Typer(
     name="banter",
@@ -19,6 +20,7 @@ cli = typer.Typer(
 personas = typer.Typer(help="Characters: list, show, new.", rich_markup_mode=None)
 cli.add_typer(personas, name="persona")
 cli.add_typer(operations.cli)  # run, init, doctor and the rest, beside chat
+cli.add_typer(bench.cli, name="bench")
 
 
 @cli.command(epilog='Example: echo "Hello there" | banter chat --plain')
@@ -204,6 +206,7 @@ def persona_new(
 def main() -> int:
     """Run the command line; the one place where an error becomes an exit code and one line on stderr."""
     args = sys.argv[1:] or ["--help"]
+    wait_briefly()
     try:
         code = typer.main.get_command(cli).main(args, prog_name="banter", standalone_mode=False)
         sys.stdout.flush()

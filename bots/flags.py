@@ -28,6 +28,14 @@ Decoding = Annotated[
 Seed = Annotated[
     int | None, typer.Option("--seed", metavar="N", help="Repeat a run: the same seed, the same replies.")
 ]
+Dtype = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"] | None,
+    typer.Option("--dtype", help="Precision of weights and arithmetic."),
+]
+NumThreads = Annotated[
+    int | None,
+    typer.Option("--num-threads", metavar="N", help="Threads of the processor; 0 = what torch finds."),
+]
 Json = Annotated[bool, typer.Option("--json", help="JSON lines in and out; so far the only form.")]
 
 
@@ -39,5 +47,7 @@ def by_key(**values: object) -> dict[str, object]:
         "model": "brain.model",
         "reverse": "brain.reverse",
         "decoding": "brain.decoding.method",
+        "dtype": "brain.dtype",
+        "num_threads": "brain.num_threads",
     }
     return {keys[name]: value for name, value in values.items()}

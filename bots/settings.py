@@ -25,6 +25,7 @@ from bots import registry
 from bots.errors import SettingsError
 from bots.options import DatabaseSettings, GateSettings, GifSettings, LogSettings, RunSettings
 from bots.sections import Section, from_variables, merged
+from brain.bench.config import BenchConfig
 from brain.config import BrainConfig, Options
 from brain.errors import sentence_from_validation
 from brain.finetune.config import FinetuneConfig
@@ -80,6 +81,7 @@ class Settings(BaseSettings):
     log: LogSettings = LogSettings()
     finetune: FinetuneConfig = FinetuneConfig()
     _sections: Mapping[str, Section] = PrivateAttr(default_factory=dict)
+    bench: BenchConfig = BenchConfig()
 
     @classmethod
     def settings_customise_sources(

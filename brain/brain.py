@@ -31,6 +31,12 @@ class _Request:
     prompt: Prompt
     decoding: DecodingConfig
     seed: int
+    deadline: float | None  # of time.perf_counter
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds left."""
+        return None if self.deadline is None else self.deadline - time.perf_counter()
 
 
 class Brain:
@@ -65,13 +71,15 @@ class Brain:
         Raises:
             PromptError: nothing was said, or max_new_tokens leaves no room for it.
             ConfigError: the persona's overrides are malformed.
-            EngineBusy, EngineClosed.
+            EngineBusy, EngineTimeout, EngineClosed.
         """
         started = time.perf_counter()
         decoding = decoding or self.config.decoding.merge(dict(persona.decoding), f"persona '{persona.slug}'")
         seed = secrets.randbits(32) if seed is None else seed
+        max_seconds = self.config.max_seconds or None
         heard, prompt = await _aside(conversation.turns, lambda: self._read(conversation, decoding))
-        request = _Request(heard, prompt, decoding, seed)
+        deadline = None if max_seconds is None else started + max_seconds
+        request = _Request(heard, prompt, decoding, seed, deadline)
         candidates, draws = await self._candidates(request)
         candidates, chosen = await self._choice(candidates, request)
         said = fallback_line(persona, conversation, seed) if chosen < 0 else candidates[chosen].text
@@ -117,7 +125,11 @@ class Brain:
         draw = 0
         while draw < self.config.checks.max_draws and all(candidate.refused for candidate in candidates):
             decoding, seed = draw_settings(request.decoding, request.seed, draw)
-            drawn = await self._forward.generate(request.prompt, decoding, seed)
+            drawn = await self._forward.generate(
+                request.prompt, decoding, seed, max_seconds=request.seconds_left
+            )
+            if decoding.method != request.decoding.method:  # in place of the likeliest the next likely
+                drawn = sorted(drawn, key=lambda candidate: -candidate.logprob)
             candidates = distinct([*candidates, *self._checked(drawn, request.heard)])
             draw += 1
         return candidates, draw
@@ -160,7 +172,7 @@ async def _by_mutual_information(
     turns, encoder = request.prompt.turns, reverse.encoder
     responses = [encoder.encode_turn(candidate.text)[:-1] for candidate in candidates]
     spans = await _aside(turns, lambda: mmi.source_spans(turns, responses, encoder, reverse.max_positions))
-    logprobs = await reverse.score(spans)
+    logprobs = await reverse.score(spans, max_seconds=request.seconds_left)
     scores = [mmi.mutual_score(*triple) for triple in zip(candidates, spans, logprobs, strict=True)]
     best = mmi.choose(scores, request.decoding, request.seed)
     return [_scored(*pair, "mmi") for pair in zip(candidates, logprobs, strict=True)], best
@@ -195,7 +207,7 @@ def draw_settings(decoding: DecodingConfig, seed: int, draw: int) -> tuple[Decod
     if decoding.method in ("greedy", "beam"):
         wider = {
             "method": "sample",
-            "temperature": max(decoding.temperature, 1.0),
+            "temperature": 1.0,
             "top_k": max(decoding.top_k, VARIED_TOP_K),
         }
         decoding = decoding.model_copy(update=wider)

@@ -1,50 +1,63 @@
 """BrainConfig to Brain: the only place where engines are made."""
 
+from typing import TYPE_CHECKING
+
 from brain.brain import Brain
-from brain.checkpoint import Loaded, Role, has_pair, load
+from brain.checkpoint import Role, Talker, has_pair, load_talker
 from brain.config import BrainConfig
 from brain.errors import CheckpointError
-from brain.protocols import Engine
+from brain.protocols import Encoder
+from brain.threads import wait_briefly
+
+if TYPE_CHECKING:
+    from brain.engine.engine import ModelEngine
+    from brain.engine.model import Model
+    from brain.engine.worker import Worker
+
+_MIB = 2**20
 
 
 def build(config: BrainConfig) -> Brain:
     """Load the models and start their engines; blocks for seconds, and longer when a model is downloaded.
 
     `reverse = "auto"` is the reverse model beside the forward one: the starter's, or that of a folder with
-    both forward/ and reverse/; none for any other model.
+    both forward/ and reverse/; none for any other model. Both compute in one thread.
 
     Raises:
         CheckpointError: a model cannot be found, read or trusted.
         ConfigError: this machine has no such device.
     """
-    forward = _load(config.model, "forward", config)
+    wait_briefly()
+    from brain.engine.worker import Worker
+
     reverse = config.reverse
     if reverse == "auto":
         reverse = config.model if has_pair(config.model) else "none"
-    loaded = None if reverse == "none" else _load(reverse, "reverse", config)
-    if config.num_threads:
-        import torch
-
-        torch.set_num_threads(
-            config.num_threads
-        )  # per thread: here for loading, in the engine's for thinking
-    return Brain(_engine(forward, config), config, None if loaded is None else _engine(loaded, config))
-
-
-def _load(name: str, role: Role, config: BrainConfig) -> Loaded:
+    worker = Worker(config.num_threads)
     try:
-        return load(name, role=role, device=config.device, dtype=config.dtype)
+        forward = worker.call(lambda: _load(config.model, "forward", config, config.cache_mib * _MIB))
+        loaded = None if reverse == "none" else worker.call(lambda: _load(reverse, "reverse", config))
+    except BaseException:
+        worker.stop()
+        raise
+    return Brain(
+        engine_for(forward.model, forward.encoder, config, worker),
+        config,
+        None if loaded is None else engine_for(loaded.model, loaded.encoder, config, worker),
+    )
+
+
+def _load(name: str, role: Role, config: BrainConfig, keep_bytes: int = 0) -> Talker:
+    try:
+        return load_talker(name, role=role, device=config.device, dtype=config.dtype, keep_bytes=keep_bytes)
     except CheckpointError as error:
         raise CheckpointError(f"{role} model: {error}") from error
 
 
-def _engine(loaded: Loaded, config: BrainConfig) -> Engine:
-    from brain.engine.engine import CausalEngine
+def engine_for(model: "Model", encoder: Encoder, config: BrainConfig, worker: "Worker") -> "ModelEngine":
+    """Start the engine of one model that is loaded already."""
+    from brain.engine.engine import ModelEngine
+    from brain.engine.scheduler import Limits
 
-    return CausalEngine(
-        loaded.model,
-        loaded.encoder,
-        max_batch_rows=config.max_batch_rows,
-        max_queue=config.max_queue,
-        num_threads=config.num_threads,
-    )
+    limits = Limits(config.max_batch_rows, config.max_batch_positions, config.max_queue)
+    return ModelEngine(model, encoder, limits=limits, worker=worker)

@@ -5,16 +5,19 @@ import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from brain.encoding import TurnEncoder, encoder_from_folder
 from brain.errors import CheckpointError, ConfigError
 from brain.hub import cached_gpt2_tokenizers, is_hub_id, snapshot
-from brain.weights import read_json, read_model
+from brain.tensors import read_json
+from brain.weights import Description, describe, read_model, read_packed
 
 if TYPE_CHECKING:
     import torch
     from transformers import GPT2LMHeadModel
+
+    from brain.engine.model import Model
 
 Role = Literal["forward", "reverse"]
 STARTER = Path(__file__).parent / "starter"
@@ -32,10 +35,56 @@ class Loaded:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Talker:
+    """A model ready for an engine, and the tokenizer it was trained with."""
+
+    model: "Model"
+    encoder: TurnEncoder
+    name: str
+
+
+def load_talker(
+    name: str,
+    *,
+    role: Role = "forward",
+    device: str = "auto",
+    dtype: str = "auto",
+    keep_bytes: int = 0,
+    starter: Path = STARTER,
+) -> Talker:
+    """Load a model to talk with: GPT-2 into our own forward pass, any other causal model through
+    transformers.
+
+    Args:
+        name, role, device: as for `load`.
+        dtype: as for `load`; auto is 16 bits for larger models on machines that are faster in them.
+        keep_bytes: for prompts kept between the turns of a chat.
+    Raises:
+        CheckpointError, ConfigError: as for `load`.
+    """
+    path = locate(name, role, starter)
+    where, number_format = placement(device, dtype)
+    if (path / ADAPTER_CONFIG).is_file():
+        from brain.engine.causal import CausalModel
+        from brain.engine.gpt2 import gpt2_from_transformers
+
+        loaded = _load_lora(path, name, role, "cpu", "float32")
+        if not Description(path, loaded.model.config.to_dict()).is_plain:
+            return Talker(CausalModel(_moved(loaded.model, where, number_format)), loaded.encoder, name)
+        chosen = None if dtype == "auto" else number_format
+        return Talker(gpt2_from_transformers(loaded.model, where, chosen, keep_bytes), loaded.encoder, name)
+    description = describe(path)
+    if description.is_plain:
+        model: Model = read_packed(path, where, None if dtype == "auto" else number_format, keep_bytes)
+        return Talker(model, _encoder(path, model.vocab_size), name)
+    return _load_causal(path, name, where, number_format)
+
+
 def load(
     name: str, *, role: Role = "forward", device: str = "auto", dtype: str = "auto", starter: Path = STARTER
 ) -> Loaded:
-    """Load a model by name.
+    """Load a GPT-2 by name, to train or to convert.
 
     Args:
         name: starter | a hub id | a folder | a weight file such as the .pkl of the original release |
@@ -131,6 +180,37 @@ def _encoder(path: Path, num_rows: int) -> TurnEncoder:
 
 def _has_tokenizer(folder: Path) -> bool:
     return any((folder / name).is_file() for name in TOKENIZER_FILES)
+
+
+def _load_causal(path: Path, name: str, device: "torch.device", dtype: "torch.dtype") -> Talker:
+    """A model of any architecture that transformers knows; code that comes with a model is never run."""
+    from transformers import AutoModelForCausalLM
+
+    from brain.engine.causal import CausalModel
+
+    try:
+        model = AutoModelForCausalLM.from_pretrained(
+            path,
+            local_files_only=True,
+            trust_remote_code=False,
+            use_safetensors=_has_safetensors(path),
+            dtype=dtype,
+        )
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise CheckpointError(f"{path}: transformers cannot load this model: {reason}") from error
+    talker = CausalModel(_moved(model, device, dtype))
+    return Talker(talker, _encoder(path, talker.vocab_size), name)
+
+
+def _moved(model: Any, device: "torch.device", dtype: "torch.dtype") -> Any:
+    """Without gradients; the methods of transformers' models are not typed."""
+    return model.to(device, dtype).requires_grad_(False)
+
+
+def _has_safetensors(path: Path) -> bool | None:
+    """True for safetensors; else transformers decides, which reads pickles as weights only."""
+    return True if any(path.glob("*.safetensors")) else None
 
 
 def _load_lora(folder: Path, name: str, role: Role, device: str, dtype: str) -> Loaded:

@@ -43,13 +43,13 @@ class DecodingConfig(Options):
     """
 
     method: Method = "mmi"
-    temperature: Annotated[float, Field(gt=0, le=100)] = 1.0
+    temperature: Annotated[float, Field(gt=0, le=100)] = 1.25  # the paper: 1; top k cuts the tail anyway
     top_k: _FromZero = 10  # 0 = off; ties with the k-th logit survive
     top_p: Annotated[float, Field(ge=0, le=1)] = 1.0  # 0 or 1 = off
     repetition_penalty: Annotated[float, Field(ge=1, le=10)] = 1.0  # 1 = off
     no_repeat_ngram: Annotated[int, Field(ge=0, le=_MAX_TOKENS)] = 3  # within the response; 0 = off
     min_new_tokens: Annotated[int, Field(ge=0, le=_MAX_TOKENS)] = 2  # end-of-text is not among them
-    max_new_tokens: Annotated[int, Field(ge=1, le=_MAX_TOKENS)] = 48
+    max_new_tokens: Annotated[int, Field(ge=1, le=_MAX_TOKENS)] = 32
     num_candidates: Annotated[int, Field(ge=1, le=256)] = 16  # for sample and mmi; greedy has one
     num_beams: Annotated[int, Field(ge=1, le=256)] = 10
     num_best: Annotated[int, Field(ge=1, le=256)] = 4  # beam: hypotheses returned, at most num_beams
@@ -78,11 +78,16 @@ class BrainConfig(Options):
     model: str = "starter"  # starter | hub id | folder | .pkl of the original release
     reverse: str = "auto"  # for MMI: auto = the one beside the model, if any | none | a model
     device: str = "auto"  # auto | cpu | cuda | cuda:N
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"  # auto = float32, on a GPU as well
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = (
+        "auto"  # auto = 16 bits for larger models where they are faster
+    )
     num_threads: Annotated[int, Field(ge=0, le=1024)] = 0  # 0 = what torch finds
     max_turns: _FromOne = 9  # history in turns, the one being answered included
     max_history_tokens: _FromZero = 0  # 0 = as many as the model's positions allow
     max_batch_rows: _FromOne = 256  # candidates decoded together
+    max_batch_positions: _FromOne = 65536  # keys and values held for them, in tokens
     max_queue: _FromOne = 1024  # waiting requests before EngineBusy
+    cache_mib: _FromZero = 256  # for chats' histories, so that a next turn reads only what is new
+    max_seconds: Annotated[float, Field(ge=0)] = 300.0  # seconds for one reply; 0 = none
     decoding: DecodingConfig = DecodingConfig()
     checks: ChecksConfig = ChecksConfig()

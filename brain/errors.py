@@ -7,6 +7,7 @@ BrainError
 ├── PersonaError       a character is missing or malformed
 ├── PromptError        a request cannot be answered: nothing was said, or it is too long
 ├── EngineBusy         the queue of the engine is full; try again later
+├── EngineTimeout      the engine did not finish in the time it was given
 └── EngineClosed       the engine was shut down while the request waited
 """
 
@@ -50,6 +51,10 @@ class PromptError(BrainError):
 
 class EngineBusy(BrainError):
     """The queue of the engine is full; the caller may try again later."""
+
+
+class EngineTimeout(BrainError):
+    """The engine did not finish in the time it was given."""
 
 
 class EngineClosed(BrainError):

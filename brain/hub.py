@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from brain.errors import CheckpointError
-from brain.weights import read_json
+from brain.tensors import read_json
 
 GPT2_TOKENIZERS = (
     "openai-community/gpt2",

@@ -51,22 +51,26 @@ class Engine(Protocol):
     def max_positions(self) -> int:
         """How many tokens, prompt and response together, the model can attend to."""
 
-    async def generate(self, prompt: Prompt, decoding: DecodingConfig, seed: int) -> list[Candidate]:
+    async def generate(
+        self, prompt: Prompt, decoding: DecodingConfig, seed: int, *, max_seconds: float | None = None
+    ) -> list[Candidate]:
         """Generate candidates; the same prompt, decoding and seed give the same ones, alone or in a batch.
 
+        Args:
+            max_seconds: until the request is given up; None waits for ever.
         Returns:
             Candidates best first by log-probability for beam, in order of drawing otherwise; not yet checked.
         Raises:
             PromptError: len(prompt.ids) + max_new_tokens exceeds max_positions.
-            EngineBusy, EngineClosed.
+            EngineBusy, EngineTimeout, EngineClosed.
         """
 
-    async def score(self, spans: Sequence[Span]) -> list[float]:
+    async def score(self, spans: Sequence[Span], *, max_seconds: float | None = None) -> list[float]:
         """Teacher-forced log P(target | context) per span: natural log, summed over the target's tokens.
 
         Raises:
             PromptError: a span exceeds max_positions or has an empty part.
-            EngineBusy, EngineClosed.
+            EngineBusy, EngineTimeout, EngineClosed.
         """
 
     async def close(self) -> None:

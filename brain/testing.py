@@ -67,7 +67,9 @@ class ScriptedEngine:
         """Add the answer of one more call."""
         self._script.append(candidates)
 
-    async def generate(self, prompt: Prompt, decoding: DecodingConfig, seed: int) -> list[Candidate]:
+    async def generate(
+        self, prompt: Prompt, decoding: DecodingConfig, seed: int, *, max_seconds: float | None = None
+    ) -> list[Candidate]:
         """Return or raise the next entry of the script."""
         self._check_open()
         self.prompts.append(prompt)
@@ -79,7 +81,7 @@ class ScriptedEngine:
             raise entry
         return [candidate_from_text(said, self.encoder) if isinstance(said, str) else said for said in entry]
 
-    async def score(self, spans: Sequence[Span]) -> list[float]:
+    async def score(self, spans: Sequence[Span], *, max_seconds: float | None = None) -> list[float]:
         """Ask `score_span` for each span."""
         self._check_open()
         self.spans.extend(spans)

@@ -1,33 +1,72 @@
-"""Weight files to a GPT-2 model: safetensors or pickles, whole or sharded, under the names of any release.
+"""Weight files to a GPT-2: transformers' own, to train or to convert, or ours, to talk with."""
 
-Pickles are only ever read with torch's weights_only, so that a file cannot run code.
-"""
-
-import json
-import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from brain.errors import CheckpointError
+from brain.tensors import EMBEDDING, HEAD, POSITIONS, TensorFiles, read_json
 
 if TYPE_CHECKING:
     import torch
     from transformers import GPT2LMHeadModel
 
-    State = dict[str, torch.Tensor]
+    from brain.engine.gpt2 import GPT2
+    from brain.engine.shape import GPT2Shape
 
 HEAD_WIDTH = 64  # of every published GPT-2 and DialoGPT size
-HEAD, EMBEDDING, POSITIONS = "lm_head.weight", "transformer.wte.weight", "transformer.wpe.weight"
-TRUNK = ("wte.", "wpe.", "h.", "ln_f.")
-BUFFERS = (".attn.bias", ".attn.masked_bias")  # causal masks that old releases stored
-UNPICKLING = (
-    *(OSError, EOFError, RuntimeError, pickle.UnpicklingError),
-    *(ValueError, KeyError, IndexError, TypeError, AttributeError),
-)  # what torch.load raises for files that are no checkpoints
+_PLAIN = {
+    "activation_function": ("gelu_new", "gelu_pytorch_tanh", "gelu_fast"),
+    "scale_attn_weights": (True,),
+    "scale_attn_by_inverse_layer_idx": (False,),
+    "add_cross_attention": (False,),
+}  # what our own forward pass computes
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A model as its config.json, or its weights alone, tell it."""
+
+    path: Path
+    values: dict[str, Any]
+
+    @property
+    def is_gpt2(self) -> bool:
+        """Whether it is a GPT-2 at all."""
+        return bool(self.values.get("model_type", "gpt2") == "gpt2")
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether our own forward pass can compute it."""
+        return self.is_gpt2 and all(
+            self.values.get(key, allowed[0]) in allowed for key, allowed in _PLAIN.items()
+        )
+
+    def number(self, key: str, default: int) -> int:
+        """A positive whole number. Raises CheckpointError."""
+        value = self.values.get(key, default)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise CheckpointError(f"{self.path} is no description of a GPT-2: {key} is {value!r}")
+        return value
+
+
+def describe(path: Path) -> Description:
+    """What a folder or weight file holds; a config.json beside a weight file is optional.
+
+    Raises:
+        CheckpointError: it is missing or malformed.
+    """
+    file = (path if path.is_dir() else path.parent) / "config.json"
+    if file.is_file():
+        return Description(file, read_json(file))
+    return Description(path, _values_from_shapes(path, TensorFiles(path).shapes))
 
 
 def read_model(path: Path, device: "torch.device", dtype: "torch.dtype") -> "GPT2LMHeadModel":
-    """Build the model of a folder or of a single weight file, whose config.json beside it is optional.
+    """Build transformers' model of a folder or of a single weight file.
 
     Returns:
         The model with tied weights, in evaluation mode, without gradients.
@@ -36,13 +75,12 @@ def read_model(path: Path, device: "torch.device", dtype: "torch.dtype") -> "GPT
     """
     import torch
 
-    state = _named_as_today(_read_state(path))
-    model = _empty_model(path, state)
-    if model.config.tie_word_embeddings:
-        state.pop(HEAD, None)
-    _require_same_shapes(path, {name: tuple(weight.shape) for name, weight in state.items()}, model)
+    files = TensorFiles(path)
+    model = _empty_model(describe(path))
+    expected = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+    names = _required(path, files.shapes, expected, model.config.tie_word_embeddings)
     # Copied out of the mapped file, so that overwriting it does not reach a running model.
-    placed = {name: state.pop(name).to(device, dtype, copy=True) for name in list(state)}
+    placed = {name: tensor.to(device, dtype, copy=True) for name, tensor in files.get(names).items()}
     model.load_state_dict(placed, strict=False, assign=True)
     model.tie_weights()
     frozen: torch.nn.Module = model
@@ -50,87 +88,64 @@ def read_model(path: Path, device: "torch.device", dtype: "torch.dtype") -> "GPT
     return model
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """One JSON object. Raises CheckpointError naming the file."""
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-    if not isinstance(values, dict):
-        raise CheckpointError(f"{path} is not a JSON object")
-    return values
+def read_packed(
+    path: Path, device: "torch.device", dtype: "torch.dtype | None", keep_bytes: int = 0
+) -> "GPT2":
+    """Build our own model, tensor by tensor: at no time is much more than its running size in memory.
+
+    Args:
+        dtype: None chooses by size and machine, see `brain.engine.linear.dtype_for`.
+        keep_bytes: for prompts kept between the turns of a chat.
+    Raises:
+        CheckpointError: as `read_model`.
+    """
+    from brain.engine.gpt2 import GPT2
+    from brain.engine.linear import dtype_for
+
+    files, description = TensorFiles(path), describe(path)
+    shape = gpt2_shape(description)
+    vocab = description.number("vocab_size", 50257)
+    names = _required(path, files.shapes, shape.tensor_shapes(vocab), shape.is_tied)
+    num_parameters = sum(_product(files.shapes[name]) for name in names)
+
+    def get(wanted: Sequence[str]) -> "dict[str, torch.Tensor]":
+        stored = {name if name == HEAD else f"transformer.{name}": name for name in wanted}
+        return {stored[name]: tensor for name, tensor in files.get(stored).items()}
+
+    dtype = dtype or dtype_for(device, num_parameters)
+    return GPT2(shape, get, device=device, dtype=dtype, keep_bytes=keep_bytes)
 
 
-def _read_state(path: Path) -> "State":
-    if path.is_file():
-        return _read_file(path)
-    for name in ("model.safetensors", "pytorch_model.bin"):
-        if (path / name).is_file():
-            return _read_file(path / name)
-        if (path / f"{name}.index.json").is_file():
-            return _read_shards(path / f"{name}.index.json")
-    raise CheckpointError(f"{path} holds no model: no model.safetensors nor pytorch_model.bin")
+def gpt2_shape(description: Description) -> "GPT2Shape":
+    """The sizes that our own forward pass needs. Raises CheckpointError."""
+    from brain.engine.shape import GPT2Shape
 
-
-def _read_shards(index: Path) -> "State":
-    weight_map = read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict) or any(Path(str(name)).name != name for name in weight_map.values()):
-        raise CheckpointError(f'{index} has no "weight_map" of files beside it')
-    state: State = {}
-    for name in sorted(set(weight_map.values())):
-        state.update(_read_file(index.parent / name))
-    return state
-
-
-def _read_file(path: Path) -> "State":
-    if path.suffix == ".safetensors":
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
-
-        try:
-            return load_file(path)
-        except (OSError, SafetensorError) as error:
-            raise CheckpointError(f"{path} cannot be read: {error}") from error
-    return _unpickle(path)
-
-
-def _unpickle(path: Path) -> "State":
-    import torch
-
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except UNPICKLING as error:
-        reason = str(error).strip().partition("\n")[0]
+    width, heads = description.number("n_embd", 768), description.number("n_head", 12)
+    if width % heads:
         raise CheckpointError(
-            f"{path} is no plain file of weights (one that could run code when opened is refused): {reason}"
-        ) from error
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise CheckpointError(f"{path} is no state dict: it must map names to tensors")
-    return {str(name): value for name, value in state.items()}
+            f"{description.path} is no description of a GPT-2: "
+            f"n_embd {width} is no multiple of n_head {heads}"
+        )
+    inner = description.values.get("n_inner") or 4 * width
+    epsilon = description.values.get("layer_norm_epsilon", 1e-5)
+    return GPT2Shape(
+        num_layers=description.number("n_layer", 12),
+        num_heads=heads,
+        width=width,
+        inner_width=Description(description.path, {"n_inner": inner}).number("n_inner", inner),
+        max_positions=description.number("n_positions", 1024),
+        layer_norm_epsilon=float(epsilon) if isinstance(epsilon, int | float) else 1e-5,
+        is_tied=description.values.get("tie_word_embeddings", True) is not False,
+    )
 
 
-def _named_as_today(state: "State") -> "State":
-    """Source: the loader of DialoGPT (61194e4) strips module. and ties lm_head.decoder to the embedding."""
-    renamed = {}
-    for name, weight in state.items():
-        name = name.removeprefix("module.").replace("lm_head.decoder.", "lm_head.")
-        if name.startswith(TRUNK):
-            name = f"transformer.{name}"
-        if not name.endswith(BUFFERS):
-            renamed[name] = weight
-    if HEAD in renamed:
-        renamed.setdefault(EMBEDDING, renamed[HEAD])  # a tied pair may be stored under either name
-    return renamed
-
-
-def _empty_model(path: Path, state: "State") -> "GPT2LMHeadModel":
+def _empty_model(description: Description) -> "GPT2LMHeadModel":
     import torch
     from huggingface_hub.errors import StrictDataclassError
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    file = (path if path.is_dir() else path.parent) / "config.json"
-    values = read_json(file) if file.is_file() else _values_from_shapes(path, state)
-    if values.get("model_type", "gpt2") != "gpt2":
+    values, file = dict(description.values), description.path
+    if not description.is_gpt2:
         raise CheckpointError(f"{file} describes a model of type '{values['model_type']}', not gpt2")
     rows = values.get("vocab_size", 50257)
     for key in ("bos_token_id", "eos_token_id"):
@@ -144,11 +159,11 @@ def _empty_model(path: Path, state: "State") -> "GPT2LMHeadModel":
         raise CheckpointError(f"{file} is no description of a GPT-2: {reason}") from error
 
 
-def _values_from_shapes(path: Path, state: "State") -> dict[str, Any]:
-    if any(name not in state or state[name].dim() != 2 for name in (EMBEDDING, POSITIONS)):
+def _values_from_shapes(path: Path, shapes: Shapes) -> dict[str, Any]:
+    if any(len(shapes.get(name, ())) != 2 for name in (EMBEDDING, POSITIONS)):
         raise CheckpointError(f"{path} holds no GPT-2: there are no token and position embeddings")
-    (rows, width), num_positions = state[EMBEDDING].shape, state[POSITIONS].shape[0]
-    blocks = {name.split(".")[2] for name in state if name.startswith("transformer.h.")}
+    (rows, width), num_positions = shapes[EMBEDDING], shapes[POSITIONS][0]
+    blocks = {name.split(".")[2] for name in shapes if name.startswith("transformer.h.")}
     if width % HEAD_WIDTH:
         raise CheckpointError(
             f"{path}: a width of {width} is no published size; put its config.json beside it"
@@ -162,13 +177,20 @@ def _values_from_shapes(path: Path, state: "State") -> dict[str, Any]:
     }
 
 
-def _require_same_shapes(path: Path, found: dict[str, tuple[int, ...]], model: "GPT2LMHeadModel") -> None:
-    expected = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
-    if model.config.tie_word_embeddings:
-        del expected[HEAD]
-    for name in sorted(expected.keys() | found.keys()):
+def _required(path: Path, found: Shapes, expected: Shapes, is_tied: bool) -> list[str]:
+    """The names to read; the weights must be exactly those that the description asks for."""
+    ignored = {HEAD} if is_tied else set()
+    for name in sorted((expected.keys() | found.keys()) - ignored):
         if expected.get(name) != found.get(name):
             raise CheckpointError(
                 f"{path} does not fit its description: {name} should be {expected.get(name, 'absent')} "
                 f"and is {found.get(name, 'absent')}"
             )
+    return sorted(expected.keys() - ignored)
+
+
+def _product(shape: Sequence[int]) -> int:
+    size = 1
+    for extent in shape:
+        size *= extent
+    return size

@@ -1,6 +1,5 @@
 """Beam search over one response, one step at a time; it knows no model."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,21 +30,30 @@ class _Beam:
     merit: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A token that a beam may add."""
+
+    parent: int
+    token: int
+    gain: float
+    logprob: float
+
+
 class BeamSearch:
     """The live beams and the best finished hypotheses of one request.
 
-    Beams are kept by merit. The prefix that greedy decoding would have keeps a place among them as long as
-    it lives, so that with length_penalty 0 the best result is never less likely than the greedy one, and
-    with one beam it is the greedy one. The finished are ordered by score.
+    Of the 2 * num_beams likeliest continuations those that end are finished if they are among the first
+    num_beams, and the first num_beams of the others live on, as in transformers; the finished are ordered by
+    score. Early stopping is exact, not by patience: the search goes on while a live beam could still win.
 
-    Source: Wu et al. 2016, section 7, for the finished pool; early stopping here is exact, not by patience.
+    Source: Wu et al. 2016, section 7, for the finished pool.
     """
 
     def __init__(self, decoding: DecodingConfig, end_id: int) -> None:
         """Start with one empty beam; `decoding` gives widths, lengths and the length penalty."""
         self._decoding, self._end_id = decoding, end_id
         self._beams = [_Beam((), 0.0, 0.0)]
-        self._greedy: int | None = 0  # which beam is the greedy prefix
         self._pool: list[Hypothesis] = []  # best first, at most num_best
 
     @property
@@ -57,56 +65,53 @@ class BeamSearch:
         """The finished hypotheses, best first."""
         return list(self._pool)
 
-    def advance(self, gains: Tensor, logprobs: Tensor) -> list[Move]:
+    @property
+    def prefixes(self) -> list[tuple[int, ...]]:
+        """The tokens of every live beam."""
+        return [beam.ids for beam in self._beams]
+
+    def advance(self, gains: Tensor, logprobs: Tensor, ids: Tensor) -> list[Move]:
         """Extend every beam by one token.
 
         Args:
-            gains: float32 [num_rows, vocab], log-probabilities after the filters; -inf where a token is
+            gains: float32 [num_rows, columns], log-probabilities after the filters; -inf where a token is
                 banned.
-            logprobs: float32 [num_rows, vocab], the model's own log-probabilities.
+            logprobs: float32 [num_rows, columns], the model's own log-probabilities.
+            ids: int64 [num_rows, columns], the token of each column; all tokens, or at least the
+                2 * num_beams likeliest of each row.
         Returns:
             For each new beam the number of the beam it continues and the token it adds; empty when the
             search is over.
         """
-        moves = self._likeliest(gains)
-        live = [move for move in moves if move[1] != self._end_id][: self._decoding.num_beams]
-        ended = [move for move in moves if move[1] == self._end_id]
-        if self._greedy is not None:
-            self._greedy = self._follow_greedy((self._greedy, int(gains[self._greedy].argmax())), live, ended)
-        for beam in self._extended(ended, gains, logprobs):
-            self._finish(beam, "stop")
-        self._beams = self._extended(live, gains, logprobs)
+        steps = self._likeliest(gains, logprobs, ids)
+        num_beams = self._decoding.num_beams
+        live = [step for step in steps if step.token != self._end_id][:num_beams]
+        for step in steps[:num_beams]:
+            if step.token == self._end_id:
+                self._finish(self._extended(step), "stop")
+        self._beams = [self._extended(step) for step in live]
         self._retire()
-        return live if self._beams else []
+        return [(step.parent, step.token) for step in live] if self._beams else []
 
-    def _likeliest(self, gains: Tensor) -> list[Move]:
+    def _likeliest(self, gains: Tensor, logprobs: Tensor, ids: Tensor) -> list[_Step]:
         """The 2 * num_beams best continuations, best first; at most half of them are end tokens."""
         merit = torch.tensor([beam.merit for beam in self._beams], device=gains.device).unsqueeze(1)
-        total = (gains + merit).flatten()  # [num_rows * vocab]
+        total = (gains + merit).flatten()  # [num_rows * columns]
         best = total.topk(min(2 * self._decoding.num_beams, total.numel()))
-        moves = zip(best.values.tolist(), best.indices.tolist(), strict=True)
-        return [divmod(place, gains.shape[1]) for value, place in moves if value > float("-inf")]
-
-    def _follow_greedy(self, move: Move, live: list[Move], ended: list[Move]) -> int | None:
-        """Add the greedy move where it belongs, at worst in the last place; returns its place if it lives."""
-        if move[1] == self._end_id:
-            ended.extend([move] if move not in ended else [])
-            return None
-        if move not in live:
-            live[self._decoding.num_beams - 1 :] = [move]
-        return live.index(move)
-
-    def _extended(self, moves: Sequence[Move], gains: Tensor, logprobs: Tensor) -> list[_Beam]:
-        if not moves:
-            return []
-        parents, tokens = zip(*moves, strict=True)
-        chosen = torch.tensor(parents, device=gains.device), torch.tensor(tokens, device=gains.device)
-        added = zip(moves, gains[chosen].tolist(), logprobs[chosen].tolist(), strict=True)
-        beams = self._beams
+        place = best.indices
+        columns = (ids.flatten()[place], gains.flatten()[place], logprobs.flatten()[place])
+        found = zip(
+            best.values.tolist(), place.tolist(), *(column.tolist() for column in columns), strict=True
+        )
         return [
-            _Beam((*beams[parent].ids, token), beams[parent].logprob + logprob, beams[parent].merit + gain)
-            for (parent, token), gain, logprob in added
+            _Step(at // gains.shape[1], token, gain, logprob)
+            for value, at, token, gain, logprob in found
+            if value > float("-inf")
         ]
+
+    def _extended(self, step: _Step) -> _Beam:
+        beam = self._beams[step.parent]
+        return _Beam((*beam.ids, step.token), beam.logprob + step.logprob, beam.merit + step.gain)
 
     def _finish(self, beam: _Beam, finish: Finish) -> None:
         ids = beam.ids[:-1] if finish == "stop" else beam.ids

@@ -1,8 +1,11 @@
 """Filters between the model's logits and the choice of a token: pure functions, settings row by row.
 
-Order of use: `penalize_repetition`, `ban_repeated_ngrams`, `require_min_tokens`, then, for sampling only,
-`keep_top_k`, `apply_temperature`, `keep_top_p`. A token that may not be chosen has the logit -inf.
+Order of use: `penalize_repetition`, `ban` of `repeating_tokens`, `require_min_tokens`, then, for sampling
+only, `keep_top_k`, `apply_temperature`, `keep_top_p`. A token that may not be chosen has the logit -inf.
+Columns are tokens, all of them or the likeliest few of each row.
 """
+
+from collections.abc import Collection, Sequence
 
 import torch
 from torch import Tensor
@@ -10,7 +13,9 @@ from torch import Tensor
 _MIN_TEMPERATURE = 1e-6  # below it float32 overflows; the likeliest token has all the probability long before
 
 
-def penalize_repetition(logits: Tensor, said: Tensor, penalty: Tensor, end_id: int) -> Tensor:
+def penalize_repetition(
+    logits: Tensor, ids: Tensor, said: Sequence[Collection[int]], penalty: Sequence[float], end_id: int
+) -> Tensor:
     """Make tokens that were said less likely: positive logits are divided, negative ones multiplied.
 
     As in transformers, the tokens of the prompt count as said, not only those of the response: an answer that
@@ -18,55 +23,70 @@ def penalize_repetition(logits: Tensor, said: Tensor, penalty: Tensor, end_id: i
     responses would not end.
 
     Args:
-        logits: float32 [rows, vocab].
-        said: int64 [rows, said_len], prompt and response, padded anywhere with `end_id`.
-        penalty: float32 [rows], at least 1; 1 changes nothing.
+        logits: float32 [rows, columns].
+        ids: int64 [rows, columns], the token of each column.
+        said: of each row, the tokens of prompt and response.
+        penalty: of each row, at least 1; 1 changes nothing.
     Returns:
-        float32 [rows, vocab], a new tensor.
+        float32 [rows, columns], a new tensor.
     Source: Keskar et al. 2019, section 4.1; the case of negative logits as in transformers.
     """
-    old = logits.gather(1, said)  # [rows, said_len]
-    factor = penalty.unsqueeze(1)
-    new = torch.where(old < 0, old * factor, old / factor)
-    return logits.scatter(1, said, torch.where(said == end_id, old, new))
-
-
-def ban_repeated_ngrams(logits: Tensor, responses: Tensor, ngram: Tensor) -> Tensor:
-    """Ban each token that would complete an n-gram already in the response.
-
-    Args:
-        logits: float32 [rows, vocab].
-        responses: int64 [rows, response_len], without end token.
-        ngram: int64 [rows], n; 0 or less is off.
-    Returns:
-        float32 [rows, vocab], a new tensor.
-    Source: Paulus et al. 2018, section 2.5, for any n.
-    """
     logits = logits.clone()
-    for n in {int(n) for n in ngram.tolist() if 0 < n <= responses.shape[1]}:
-        windows = responses.unfold(1, n, 1)  # [rows, response_len - n + 1, n]
-        newest = responses[:, responses.shape[1] - n + 1 :].unsqueeze(1)  # [rows, 1, n - 1]
-        repeated = (windows[..., :-1] == newest).all(-1) & (ngram == n).unsqueeze(1)
-        row, place = repeated.nonzero(as_tuple=True)
-        logits[row, windows[row, place, -1]] = -torch.inf
+    for row, factor in enumerate(penalty):
+        if factor != 1 and (tokens := [token for token in said[row] if token != end_id]):
+            punished = torch.isin(ids[row], torch.tensor(tokens, device=ids.device))
+            worse = torch.where(logits[row] < 0, logits[row] * factor, logits[row] / factor)
+            logits[row] = torch.where(punished, worse, logits[row])
     return logits
 
 
-def require_min_tokens(logits: Tensor, response_len: int, min_new_tokens: Tensor, end_id: int) -> Tensor:
-    """Ban the end token while the response is too short, unless everything else is banned already.
+def repeating_tokens(response: Sequence[int], ngram: int) -> set[int]:
+    """The tokens that would complete an n-gram already in the response; none when `ngram` is 0.
+
+    Source: Paulus et al. 2018, section 2.5, for any n.
+    """
+    if ngram < 1 or len(response) < ngram:
+        return set()
+    newest = tuple(response[len(response) - ngram + 1 :])
+    return {
+        response[at + ngram - 1]
+        for at in range(len(response) - ngram + 1)
+        if tuple(response[at : at + ngram - 1]) == newest
+    }
+
+
+def ban(logits: Tensor, ids: Tensor, banned: Sequence[Collection[int]]) -> Tensor:
+    """Ban some tokens of each row.
 
     Args:
-        logits: float32 [rows, vocab].
-        response_len: tokens every row has so far.
-        min_new_tokens: int64 [rows].
+        logits: float32 [rows, columns].
+        ids: int64 [rows, columns], the token of each column, no token twice.
+        banned: of each row, the tokens.
     Returns:
-        float32 [rows, vocab], a new tensor.
+        float32 [rows, columns], a new tensor.
     """
-    banned = logits.clone()
-    banned[:, end_id] = banned[:, end_id].masked_fill(min_new_tokens > response_len, -torch.inf)
-    stuck = banned.amax(-1) == -torch.inf
-    banned[:, end_id] = torch.where(stuck, logits[:, end_id], banned[:, end_id])
-    return banned
+    pairs = [(row, token) for row, tokens in enumerate(banned) for token in tokens]
+    logits = logits.clone()
+    if pairs:
+        rows, tokens = (torch.tensor(column, device=ids.device) for column in zip(*pairs, strict=True))
+        pair, column = (ids[rows] == tokens.unsqueeze(1)).nonzero(as_tuple=True)
+        logits[rows[pair], column] = -torch.inf
+    return logits
+
+
+def require_min_tokens(logits: Tensor, ids: Tensor, is_short: Sequence[bool], end_id: int) -> Tensor:
+    """Ban the end token while a response is too short, unless everything else in the row is banned already.
+
+    Args:
+        logits: float32 [rows, columns].
+        ids: int64 [rows, columns], the token of each column.
+        is_short: of each row, whether the response needs more tokens.
+    Returns:
+        float32 [rows, columns], a new tensor.
+    """
+    banned = ban(logits, ids, [(end_id,) if short else () for short in is_short])
+    stuck = banned.amax(-1, keepdim=True) == -torch.inf
+    return torch.where(stuck, logits, banned)
 
 
 def apply_temperature(logits: Tensor, temperature: Tensor) -> Tensor:
@@ -112,27 +132,6 @@ def keep_top_p(logits: Tensor, top_p: Tensor) -> Tensor:
     limit = torch.where((top_p > 0) & (top_p < 1), top_p.double(), torch.inf)
     dropped = torch.zeros_like(logits, dtype=torch.bool).scatter(1, order, before > limit.unsqueeze(1))
     return logits.masked_fill(dropped, -torch.inf)
-
-
-def shortlist(logits: Tensor, top_k: Tensor) -> tuple[Tensor, Tensor]:
-    """A narrow piece of the logits that holds all the top k will keep, so that later work is on few columns.
-
-    Args:
-        logits: float32 [rows, vocab].
-        top_k: int64 [rows].
-    Returns:
-        The logits, float32 [rows, width], and their token ids, int64 [rows, width], ids rising in each row.
-        The width is vocab when some row has no top k, or has more ties with its k-th logit than fit.
-    """
-    rows, vocab = logits.shape
-    width = int(top_k.max()) + 8  # room for ties
-    if width < vocab and int(top_k.min()) > 0:
-        values, columns = logits.topk(width, dim=-1)
-        kth = values.gather(1, (top_k - 1).unsqueeze(1))
-        if not bool(((values[:, -1:] >= kth) & (kth > -torch.inf)).any()):
-            columns, order = columns.sort(-1)
-            return values.gather(1, order), columns
-    return logits, torch.arange(vocab, device=logits.device).expand(rows, vocab)
 
 
 def _kth_logit(logits: Tensor, top_k: Tensor) -> Tensor:

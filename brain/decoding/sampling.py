@@ -6,6 +6,7 @@ with the lowest id.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from random import Random
 
 import torch
@@ -15,16 +16,18 @@ from brain.config import DecodingConfig
 from brain.decoding import logits as filters
 
 
-def uniform_streams(seed: int, num_rows: int, num_steps: int) -> list[list[float]]:
+def uniform_streams(seed: int, prompt_ids: Sequence[int], num_rows: int, num_steps: int) -> list[list[float]]:
     """Uniform numbers in [0, 1) for each candidate and step of one request.
 
-    They depend on the seed, the candidate and the step alone, so a request draws the same tokens in any
-    company, and its first candidates do not change when more are asked for.
+    They depend on the seed, the prompt, the candidate and the step alone, so a request draws the same tokens
+    in any company, and its first candidates do not change when more are asked for. Many prompts under one
+    seed are drawn independently of each other.
 
     Returns:
         num_rows lists of num_steps numbers.
     """
-    streams = [Random(f"{seed} {row}") for row in range(num_rows)]
+    prompt = blake2b(repr(tuple(prompt_ids)).encode(), digest_size=8).hexdigest()
+    streams = [Random(f"{seed} {prompt} {row}") for row in range(num_rows)]
     return [[stream.random() for _ in range(num_steps)] for stream in streams]
 
 
@@ -80,13 +83,13 @@ def sample(logits: Tensor, settings: SamplingSettings, uniform: Tensor) -> Tenso
     """Top k, temperature, top p, then one draw per row.
 
     Args:
-        logits: float32 [rows, vocab].
+        logits: float32 [rows, columns].
         uniform: float64 [rows], in [0, 1).
     Returns:
-        Token ids, int64 [rows].
+        Columns, int64 [rows].
     """
-    narrow, token_ids = filters.shortlist(logits, settings.top_k)  # both [rows, width]
-    narrow = filters.apply_temperature(filters.keep_top_k(narrow, settings.top_k), settings.temperature)
+    logits = filters.keep_top_k(logits, settings.top_k)
+    logits = filters.apply_temperature(logits, settings.temperature)
     if bool(((settings.top_p > 0) & (settings.top_p < 1)).any()):
-        narrow = filters.keep_top_p(narrow, settings.top_p)
-    return token_ids.gather(1, draw(narrow, uniform).unsqueeze(1)).squeeze(1)
+        logits = filters.keep_top_p(logits, settings.top_p)
+    return draw(logits, uniform)

@@ -1,4 +1,4 @@
-"""The rows of one request within a batch: which of them go on after a step, and what comes of them."""
+"""The rows of one request: which of them go on after a step, and what comes of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,38 +14,33 @@ from brain.protocols import Encoder
 
 
 @dataclass(frozen=True, slots=True)
-class StepLogits:
-    """What the model says of the next token, for all rows or those of one group.
+class Step:
+    """What may follow the rows of one group, and what was drawn.
 
-    `logits` float32 [rows, vocab] as the model gave them, `allowed` the same after the filters, `log_norm`
-    float32 [rows, 1] their log-sum-exp, `drawn` the token drawn for each row, `logprobs` its log-probability.
+    `logits` float32 [rows, columns] as the model gave them, `allowed` the same after the filters, `ids` int64
+    the token of each column, `log_norm` float32 [rows, 1] the log-sum-exp over the whole vocabulary, `drawn`
+    the token drawn for each row, `logprobs` its log-probability.
     """
 
     logits: Tensor
     allowed: Tensor
+    ids: Tensor
     log_norm: Tensor
     drawn: Sequence[int]
     logprobs: Sequence[float]
-
-    def part(self, start: int, stop: int) -> "StepLogits":
-        """The rows of one group."""
-        rows = slice(start, stop)
-        return StepLogits(
-            self.logits[rows], self.allowed[rows], self.log_norm[rows], self.drawn[rows], self.logprobs[rows]
-        )
 
 
 class Group(Protocol):
     """The rows of one request."""
 
     @property
-    def num_rows(self) -> int:
-        """How many rows it has now."""
+    def responses(self) -> Sequence[Sequence[int]]:
+        """What each row has said so far; their number is that of the rows."""
 
-    def uniform(self, step: int) -> list[float]:
-        """A number in [0, 1) for each row."""
+    def uniform(self) -> list[float]:
+        """A number in [0, 1) for each row's next token."""
 
-    def advance(self, step: StepLogits) -> list[Move]:
+    def advance(self, step: Step) -> list[Move]:
         """For each row that goes on its parent row and token; empty when the request is finished."""
 
     def candidates(self) -> list[Candidate]:
@@ -61,21 +56,22 @@ class Draws:
         self._tokens: list[list[int]] = [[] for _ in self._live]
         self._logprobs = [0.0 for _ in self._live]
         self._finishes: list[Finish] = ["length" for _ in self._live]
+        self._on_token = request.on_token
         is_greedy = request.decoding.method == "greedy"
         self._streams = (
             [[0.0] * self._max_new_tokens]
             if is_greedy
-            else uniform_streams(request.seed, request.num_rows, self._max_new_tokens)
+            else uniform_streams(request.seed, request.prompt.ids, request.num_rows, self._max_new_tokens)
         )
 
     @property
-    def num_rows(self) -> int:
-        return len(self._live)
+    def responses(self) -> Sequence[Sequence[int]]:
+        return [self._tokens[candidate] for candidate in self._live]
 
-    def uniform(self, step: int) -> list[float]:
-        return [self._streams[candidate][step] for candidate in self._live]
+    def uniform(self) -> list[float]:
+        return [self._streams[candidate][len(self._tokens[candidate])] for candidate in self._live]
 
-    def advance(self, step: StepLogits) -> list[Move]:
+    def advance(self, step: Step) -> list[Move]:
         moves, live = [], []
         for row, candidate in enumerate(self._live):
             token, tokens = step.drawn[row], self._tokens[candidate]
@@ -84,6 +80,8 @@ class Draws:
                 self._finishes[candidate] = "stop"
                 continue
             tokens.append(token)
+            if self._on_token is not None:
+                self._on_token(candidate, len(tokens) - 1, token)
             if len(tokens) < self._max_new_tokens:
                 moves.append((row, token))
                 live.append(candidate)
@@ -105,15 +103,15 @@ class Beams:
         self._search = BeamSearch(request.decoding, encoder.end_id)
 
     @property
-    def num_rows(self) -> int:
-        return self._search.num_rows
+    def responses(self) -> Sequence[Sequence[int]]:
+        return self._search.prefixes
 
-    def uniform(self, step: int) -> list[float]:
-        return [0.0] * self.num_rows
+    def uniform(self) -> list[float]:
+        return [0.0] * len(self._search.prefixes)
 
-    def advance(self, step: StepLogits) -> list[Move]:
-        allowed = step.allowed - step.log_norm  # not normalised again: a ban makes no other token likelier
-        return self._search.advance(allowed, step.logits[:, : allowed.shape[1]] - step.log_norm)
+    def advance(self, step: Step) -> list[Move]:
+        # Not normalised again: a ban makes no other token likelier.
+        return self._search.advance(step.allowed - step.log_norm, step.logits - step.log_norm, step.ids)
 
     def candidates(self) -> list[Candidate]:
         return [
@@ -122,3 +120,8 @@ class Beams:
             )
             for found in self._search.best()
         ]
+
+
+def group_from_request(request: GenerateRequest, encoder: Encoder) -> Group:
+    """The kind of group that its method of decoding needs."""
+    return Beams(request, encoder) if request.decoding.method == "beam" else Draws(request, encoder)

@@ -1,13 +1,14 @@
-"""What waits for the model: the values of one request, and the future its caller waits on.
+"""What waits for the model: the values of one request, its state, and the future its caller waits on.
 
 The futures are `concurrent.futures.Future`: settled by the model's thread, awaited through
 `asyncio.wrap_future`, which also carries a cancellation back. A request whose future is done is not wanted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TypeVar
 
 from brain.config import DecodingConfig
@@ -15,15 +16,37 @@ from brain.dialogue import Candidate, Prompt
 from brain.errors import PromptError
 from brain.protocols import Span
 
+OnToken = Callable[
+    [int, int, int], None
+]  # candidate, place in the response, token; called in the model's thread
+T = TypeVar("T")
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+class State(Enum):
+    """Where a request stands."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    FINISHED = "finished"
+    ABORTED = "aborted"  # given up by its caller, past its deadline, failed or shut down
+
+
+@dataclass(slots=True, eq=False)
 class GenerateRequest:
-    """Candidates are wanted."""
+    """Candidates are wanted; `deadline` is a time of `time.monotonic`, None for no hurry."""
 
     prompt: Prompt
     decoding: DecodingConfig
     seed: int
+    deadline: float | None = None
+    on_token: OnToken | None = None
     future: Future[list[Candidate]] = field(default_factory=Future)
+    is_running: bool = False
+
+    @property
+    def state(self) -> State:
+        """Where it stands."""
+        return _state(self.future, self.is_running)
 
     @property
     def num_rows(self) -> int:
@@ -33,31 +56,34 @@ class GenerateRequest:
         return self.decoding.num_beams if self.decoding.method == "beam" else self.decoding.num_candidates
 
     @property
-    def lengths(self) -> tuple[int, int]:
-        """Tokens of the prompt, and how many may follow."""
-        return len(self.prompt.ids), self.decoding.max_new_tokens
+    def num_positions(self) -> int:
+        """How many keys and values it holds at most: its prompt once, its rows with all they may say."""
+        return len(self.prompt.ids) + self.num_rows * self.decoding.max_new_tokens
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class ScoreRequest:
-    """Log-probabilities are wanted."""
+    """Log-probabilities are wanted; `done` holds those that are there, by place."""
 
     spans: tuple[Span, ...]
+    deadline: float | None = None
     future: Future[list[float]] = field(default_factory=Future)
+    is_running: bool = False
+    done: dict[int, float] = field(default_factory=dict)
 
     @property
-    def num_rows(self) -> int:
-        """None: spans are scored in chunks of their own."""
-        return 0
-
-    @property
-    def lengths(self) -> tuple[int, int]:
-        """None, for the same reason."""
-        return 0, 0
+    def state(self) -> State:
+        """Where it stands."""
+        return _state(self.future, self.is_running)
 
 
 Request = GenerateRequest | ScoreRequest
-T = TypeVar("T")
+
+
+def _state(future: Future[T], is_running: bool) -> State:
+    if not future.done():
+        return State.RUNNING if is_running else State.WAITING
+    return State.ABORTED if future.cancelled() or future.exception() is not None else State.FINISHED
 
 
 def settle(future: Future[T], result: T) -> None:

@@ -27,13 +27,18 @@ def starting_point(config: TrainConfig) -> tuple[PreTrainedModel, TurnEncoder]:
     longest, positions = max(config.optim.row_lens), int(getattr(model.config, "max_position_embeddings", 0))
     if longest > positions:
         raise ConfigError(f"optim.row_lens go up to {longest}, but {config.base} has {positions} positions")
+    make_trainable(model, config.optim.dropout)
+    return model, encoder
+
+
+def make_trainable(model: PreTrainedModel, dropout: float) -> None:
+    """Turn a model that was loaded for talking, or made anew, into one for the recipe; changes it."""
     for module in model.modules():
         if isinstance(module, nn.Dropout):
-            module.p = config.optim.dropout
+            module.p = dropout
     model.set_attn_implementation("eager")  # on a CPU faster here than sdpa with a mask, once compiled
     model.config.use_cache = False
     model.requires_grad_(True)
-    return model, encoder
 
 
 def _from_scratch(config: TrainConfig) -> tuple[PreTrainedModel, TurnEncoder]:

@@ -8,7 +8,7 @@ Runs alone, or under `accelerate launch` / `torchrun` unchanged.
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from brain.encoding import TurnEncoder
 from brain.errors import ConfigError, DataError
 from brain.finetune.batches import Batch, BatchPlan, Rows, shard
-from brain.finetune.config import TrainConfig
+from brain.finetune.config import OptimConfig, TrainConfig
 from brain.finetune.corpus import encoded_corpora
 from brain.finetune.models import starting_point, write_model
 from brain.finetune.optim import lr_factor, optimizers_for
@@ -66,11 +66,7 @@ def run(config: TrainConfig) -> Path:
         torch.set_num_threads(config.num_threads)
     torch.manual_seed(config.seed)
     optim = config.optim
-    accelerator = Accelerator(
-        mixed_precision="bf16" if _wants_bf16(config) else "no",
-        dynamo_backend="inductor" if optim.compile else "no",
-    )
-    logging.getLogger("accelerate").setLevel(logging.ERROR)  # tied embeddings are stored once, as they should
+    accelerator = accelerator_for(optim)
     log = RunLog(config, is_main=accelerator.is_main_process)
     log.check_folder()
 
@@ -98,36 +94,21 @@ def run(config: TrainConfig) -> Path:
     prepared.train()
     micro_batches = _micro_batches(plan, config, accelerator, position.epoch, position.micro_step)
     while position.step < num_steps and not log.is_patience_lost(position):
-        # 1. the micro-batches of this step, and the weight they carry over all processes
+        # 1. the micro-batches of this step, one optimiser step further along the schedule
         taken = [next(micro_batches) for _ in range(optim.accumulation)]
         batches = [rows.collate().to(accelerator.device) for _, _, rows in taken]
-        total = accelerator.reduce(sum(batch.weights.sum() for batch in batches), reduction="sum")
-
-        # 2. gradients of Σ w·nll / Σ w: DDP averages over processes, so each multiplies by their number
-        summed = torch.zeros((), device=accelerator.device)
-        for index, batch in enumerate(batches):
-            with nullcontext() if index + 1 == len(batches) else accelerator.no_sync(prepared):
-                nll, _ = prepared(_fields(batch))
-                accelerator.backward(nll * accelerator.num_processes / total)
-                summed += nll.detach()
-
-        # 3. clip by global norm, move along the schedule, step
-        grad_norm = accelerator.clip_grad_norm_(prepared.parameters(), optim.clip_norm)
         factor = lr_factor(position.step, num_steps, optim, width)
         _set_lr(optimizers, peaks, factor)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
+        loss, grad_norm = optimizer_step(accelerator, prepared, optimizers, batches, optim.clip_norm)
         position.advance(epoch=taken[-1][0], micro_step=taken[-1][1] + 1)
         num_tokens = sum(batch.num_tokens for batch in batches) * accelerator.num_processes
-        loss = (accelerator.reduce(summed, reduction="sum") / total).item()
         if not math.isfinite(loss):
             raise DataError(
                 config.data[0], 0, f"training diverged at step {position.step}; lower the learning rate"
             )
-        log.step(position, loss, peaks[0] * factor, float(grad_norm), num_tokens, steps_per_epoch)
+        log.step(position, loss, peaks[0] * factor, grad_norm, num_tokens, steps_per_epoch)
 
-        # 4. validate, keep the best, save the resume point
+        # 2. validate, keep the best, save the resume point
         is_last = position.step == num_steps
         if dev_plans and (is_last or position.step % config.eval_every == 0):
             scores = {name: evaluate(prepared, rows, accelerator) for name, rows in dev_plans.items()}
@@ -141,6 +122,47 @@ def run(config: TrainConfig) -> Path:
     log.finish(position)
     accelerator.end_training()
     return log.model_dir
+
+
+def accelerator_for(optim: OptimConfig) -> Accelerator:
+    """The processes and the precision of a run: bf16 autocast where it is asked for or pays."""
+    accelerator = Accelerator(
+        mixed_precision="bf16" if _wants_bf16(optim) else "no",
+        dynamo_backend="inductor" if optim.compile else "no",
+    )
+    logging.getLogger("accelerate").setLevel(logging.ERROR)  # tied embeddings are stored once, as they should
+    return accelerator
+
+
+def optimizer_step(
+    accelerator: Accelerator,
+    prepared: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    batches: Sequence[Batch],
+    clip_norm: float,
+) -> tuple[float, float]:
+    """Move the weights once by the loss over all micro-batches of all processes.
+
+    Returns:
+        The loss before the step, in nats per token, and the norm of its gradient before clipping.
+    """
+    # 1. the weight that the micro-batches carry over all processes
+    total = accelerator.reduce(sum(batch.weights.sum() for batch in batches), reduction="sum")
+
+    # 2. gradients of Σ w·nll / Σ w: DDP averages over processes, so each multiplies by their number
+    summed = torch.zeros((), device=accelerator.device)
+    for index, batch in enumerate(batches):
+        with nullcontext() if index + 1 == len(batches) else accelerator.no_sync(prepared):
+            nll, _ = prepared(_fields(batch))
+            accelerator.backward(nll * accelerator.num_processes / total)
+            summed += nll.detach()
+
+    # 3. clip by global norm, step
+    grad_norm = accelerator.clip_grad_norm_(prepared.parameters(), clip_norm)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
+    return (accelerator.reduce(summed, reduction="sum") / total).item(), float(grad_norm)
 
 
 @torch.no_grad()
@@ -175,9 +197,9 @@ def _micro_batches(
         epoch, skip = epoch + 1, 0
 
 
-def _wants_bf16(config: TrainConfig) -> bool:
-    if config.optim.precision != "auto":
-        return config.optim.precision == "bf16"
+def _wants_bf16(optim: OptimConfig) -> bool:
+    if optim.precision != "auto":
+        return optim.precision == "bf16"
     return torch.cuda.is_available() or bool(torch.cpu._is_avx512_bf16_supported())
 
 

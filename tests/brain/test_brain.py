@@ -214,9 +214,9 @@ async def test_mmi_scores_all_that_may_be_said_in_one_call_and_no_others() -> No
 class CountingEngine(ScriptedEngine):
     calls = 0
 
-    async def score(self, spans: Sequence[Span]) -> list[float]:
+    async def score(self, spans: Sequence[Span], *, max_seconds: float | None = None) -> list[float]:
         self.calls += 1
-        return await super().score(spans)
+        return await super().score(spans, max_seconds=max_seconds)
 
 
 async def test_mmi_guesses_back_only_the_history_the_forward_model_saw() -> None:
@@ -258,8 +258,8 @@ async def test_settings_asked_for_go_before_the_personas_and_these_before_the_co
     await brain(engine).reply(said("hi"), persona=ODILE)
     await brain(engine).reply(said("hi"), persona=ODILE, decoding=asked)
 
-    assert [used.temperature for used in engine.decodings] == [1.0, 0.5, 2.0]
-    assert [used.max_new_tokens for used in engine.decodings] == [10, 10, 48]
+    assert [used.temperature for used in engine.decodings] == [1.25, 0.5, 2.0]
+    assert [used.max_new_tokens for used in engine.decodings] == [10, 10, 32]
 
 
 async def test_overrides_that_are_malformed_are_refused_naming_the_persona() -> None:

@@ -7,7 +7,8 @@ from brain.brain import Brain
 from brain.config import BrainConfig
 from brain.dialogue import Turn
 from brain.encoding import train_encoder
-from brain.engine.engine import CausalEngine
+from brain.engine.causal import CausalModel
+from brain.engine.engine import ModelEngine
 from brain.errors import PromptError
 from brain.protocols import Encoder, Span
 from brain.scoring import Score, forward_span, reverse_span
@@ -77,7 +78,7 @@ async def test_without_a_reverse_model_there_is_no_reverse_score() -> None:
 async def test_a_score_is_the_sum_of_the_models_logs_token_by_token() -> None:
     encoder = tiny_encoder()
     model = tiny_gpt2(encoder)
-    brain = Brain(CausalEngine(model, encoder, max_batch_rows=8, max_queue=8), BrainConfig())
+    brain = Brain(ModelEngine(CausalModel(model), encoder), BrainConfig())
 
     score = await brain.score(said("do you like tea?", "no"), "why not?")
     await brain.close()

@@ -20,6 +20,11 @@ rows_of_logits = st.lists(
 )
 
 
+def columns(logits: torch.Tensor) -> torch.Tensor:
+    """All tokens, each in its column."""
+    return torch.arange(logits.shape[1]).expand_as(logits)
+
+
 def kept(row: torch.Tensor) -> list[int]:
     return (row > -torch.inf).nonzero().flatten().tolist()
 
@@ -79,9 +84,11 @@ def naive_top_k_top_p(row: list[float], top_k: int, top_p: float) -> list[int]:
 def test_repetition_penalty_agrees_with_a_loop_and_spares_the_end_token(
     rows: list[list[float]], penalty: float, said: list[int]
 ) -> None:
-    logits, factor = torch.tensor(rows), torch.full((len(rows),), penalty)
+    logits = torch.tensor(rows)
 
-    penalized = filters.penalize_repetition(logits, torch.tensor([said] * len(rows)), factor, END)
+    penalized = filters.penalize_repetition(
+        logits, columns(logits), [said] * len(rows), [penalty] * len(rows), END
+    )
 
     for before, after in zip(rows, penalized.tolist(), strict=True):
         expected = list(before)
@@ -95,7 +102,9 @@ def test_repetition_penalty_agrees_with_a_loop_and_spares_the_end_token(
 def test_banned_tokens_are_those_that_would_repeat_an_ngram(response: list[int], n: int) -> None:
     logits = torch.zeros(2, 5)
 
-    filtered = filters.ban_repeated_ngrams(logits, torch.tensor([response] * 2), torch.tensor([n, 0]))
+    filtered = filters.ban(
+        logits, columns(logits), [filters.repeating_tokens(response, ngram) for ngram in (n, 0)]
+    )
 
     grams = {tuple(response[at : at + n]) for at in range(len(response) - n + 1)}
     tail = response[len(response) - n + 1 :]
@@ -107,7 +116,7 @@ def test_banned_tokens_are_those_that_would_repeat_an_ngram(response: list[int],
 def test_the_end_token_is_banned_only_in_rows_that_are_too_short() -> None:
     logits = torch.zeros(3, 4)
 
-    filtered = filters.require_min_tokens(logits, 2, torch.tensor([2, 3, 0]), END)
+    filtered = filters.require_min_tokens(logits, columns(logits), [False, True, False], END)
 
     assert [kept(row) for row in filtered] == [[0, 1, 2, 3], [1, 2, 3], [0, 1, 2, 3]]
 
@@ -115,7 +124,7 @@ def test_the_end_token_is_banned_only_in_rows_that_are_too_short() -> None:
 def test_the_end_token_stays_when_nothing_else_is_left() -> None:
     logits = torch.tensor([[0.5, -torch.inf, -torch.inf]])
 
-    filtered = filters.require_min_tokens(logits, 0, torch.tensor([5]), END)
+    filtered = filters.require_min_tokens(logits, columns(logits), [True], END)
 
     assert kept(filtered[0]) == [END]
 
@@ -136,24 +145,11 @@ def test_the_smallest_temperature_still_gives_a_distribution() -> None:
     assert probs.tolist() == [[0.0, 1.0, 0.0]]
 
 
-def test_a_shortlist_holds_all_that_top_k_keeps() -> None:
-    logits = torch.randn(5, 200, generator=torch.Generator().manual_seed(3))
-    top_k = torch.tensor([1, 2, 10, 4, 10])
+def test_columns_may_be_any_tokens() -> None:
+    logits, ids = torch.ones(2, 3), torch.tensor([[4, 7, 9], [1, 4, 8]])
 
-    narrow, token_ids = filters.shortlist(logits, top_k)
-    survivors = filters.keep_top_k(narrow, top_k)
+    banned = filters.ban(logits, ids, [{7, 5}, {4}])
+    punished = filters.penalize_repetition(logits, ids, [{9}, {9, 8}], [2.0, 4.0], END)
 
-    full = filters.keep_top_k(logits, top_k)
-    assert narrow.shape == (5, 18)
-    for row in range(5):
-        assert token_ids[row][survivors[row] > -torch.inf].tolist() == kept(full[row])
-
-
-def test_a_shortlist_keeps_every_tie_however_many() -> None:
-    logits = torch.zeros(1, 100)
-    logits[0, 7] = 1.0
-
-    narrow, token_ids = filters.shortlist(logits, torch.tensor([2]))
-
-    survivors = filters.keep_top_k(narrow, torch.tensor([2]))
-    assert token_ids[survivors > -torch.inf].tolist() == list(range(100))
+    assert [kept(row) for row in banned] == [[0, 2], [0, 2]]
+    assert punished.tolist() == [[1.0, 1.0, 0.5], [1.0, 1.0, 0.25]]

@@ -40,11 +40,12 @@ def test_a_number_next_to_one_draws_the_last_possible_token() -> None:
     assert drawn.tolist() == [2]
 
 
-def test_streams_depend_on_seed_and_candidate_only() -> None:
-    few, many = uniform_streams(7, 2, 5), uniform_streams(7, 4, 9)
+def test_streams_depend_on_seed_prompt_and_candidate_only() -> None:
+    few, many = uniform_streams(7, (1, 2), 2, 5), uniform_streams(7, [1, 2], 4, 9)
 
     assert [stream[:5] for stream in many[:2]] == few
-    assert uniform_streams(8, 2, 5) != few
+    assert uniform_streams(8, (1, 2), 2, 5) != few
+    assert uniform_streams(7, (12,), 2, 5) != few
     assert many[0] != many[1]
     assert all(0 <= number < 1 for stream in many for number in stream)
 

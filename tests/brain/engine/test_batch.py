@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ import torch
 from brain.config import DecodingConfig
 from brain.dialogue import Candidate, Prompt
 from brain.engine.causal import CausalModel
-from brain.engine.engine import CausalEngine
+from brain.engine.engine import ModelEngine
+from brain.engine.gpt2 import gpt2_from_transformers
+from brain.engine.model import Model
 from brain.protocols import Span
 from brain.testing import SENTENCES, tiny_encoder, tiny_gpt2
 
@@ -43,9 +46,20 @@ TWELVE: list[Settings] = [
 ]
 
 
-@pytest.fixture
-async def engine() -> AsyncIterator[CausalEngine]:
-    engine = CausalEngine(MODEL, ENCODER, max_batch_rows=256, max_queue=64)
+def ours(has_fixed_shapes: bool = False) -> Model:
+    return gpt2_from_transformers(
+        MODEL, torch.device("cpu"), torch.float32, 10_000_000, has_fixed_shapes=has_fixed_shapes
+    )
+
+
+@pytest.fixture(params=["ours", "ours as on a GPU", "transformers"])
+async def engine(request: pytest.FixtureRequest) -> AsyncIterator[ModelEngine]:
+    models = {
+        "ours": ours,
+        "ours as on a GPU": partial(ours, True),
+        "transformers": partial(CausalModel, MODEL),
+    }
+    engine = ModelEngine(models[request.param](), ENCODER)
     yield engine
     await engine.close()
 
@@ -66,7 +80,7 @@ def logprob_alone(prompt: Prompt, candidate: Candidate) -> float:
     return sum(float(logprobs_after(ids)[token]) for ids, token in zip(before, spoken, strict=True))
 
 
-async def test_a_dozen_requests_of_all_kinds_say_the_same_alone_and_together(engine: CausalEngine) -> None:
+async def test_a_dozen_requests_of_all_kinds_say_the_same_alone_and_together(engine: ModelEngine) -> None:
     requests = [(PROMPTS[n % 10], config(**settings), 100 + n) for n, settings in enumerate(TWELVE)]
     alone = [await engine.generate(*request) for request in requests]
 
@@ -78,14 +92,14 @@ async def test_a_dozen_requests_of_all_kinds_say_the_same_alone_and_together(eng
 
 
 @pytest.mark.parametrize("settings", TWELVE, ids=lambda settings: "-".join(map(str, settings.values())))
-async def test_the_log_probability_is_the_models_own(engine: CausalEngine, settings: Settings) -> None:
+async def test_the_log_probability_is_the_models_own(engine: ModelEngine, settings: Settings) -> None:
     candidates = await engine.generate(PROMPT, config(**settings), 5)
 
     expected = [logprob_alone(PROMPT, candidate) for candidate in candidates]
     assert [candidate.logprob for candidate in candidates] == pytest.approx(expected, abs=1e-4)
 
 
-async def test_the_number_of_candidates_is_as_asked(engine: CausalEngine) -> None:
+async def test_the_number_of_candidates_is_as_asked(engine: ModelEngine) -> None:
     counts = {
         method: len(
             await engine.generate(PROMPT, config(method=method, num_candidates=6, num_beams=5, num_best=2), 0)
@@ -96,7 +110,7 @@ async def test_the_number_of_candidates_is_as_asked(engine: CausalEngine) -> Non
     assert counts == {"greedy": 1, "sample": 6, "mmi": 6, "beam": 2}
 
 
-async def test_lengths_are_kept(engine: CausalEngine) -> None:
+async def test_lengths_are_kept(engine: ModelEngine) -> None:
     candidates = await engine.generate(
         PROMPT, config(method="sample", min_new_tokens=3, num_candidates=64), 1
     )
@@ -109,14 +123,15 @@ async def test_lengths_are_kept(engine: CausalEngine) -> None:
         assert candidate.text == ENCODER.decode(candidate.ids)
 
 
-async def test_the_same_seed_repeats_and_another_does_not(engine: CausalEngine) -> None:
+async def test_the_same_seed_repeats_and_another_does_not(engine: ModelEngine) -> None:
     first, again, other = [await engine.generate(PROMPT, config(method="sample"), seed) for seed in (1, 1, 2)]
 
-    assert first == again
+    assert [(c.text, c.finish) for c in first] == [(c.text, c.finish) for c in again]
+    assert [c.logprob for c in first] == pytest.approx([c.logprob for c in again], abs=1e-4)
     assert first != other
 
 
-async def test_greedy_takes_the_likeliest_token_each_time(engine: CausalEngine) -> None:
+async def test_greedy_takes_the_likeliest_token_each_time(engine: ModelEngine) -> None:
     [candidate] = await engine.generate(
         PROMPT, config(method="greedy", min_new_tokens=0, no_repeat_ngram=0), 0
     )
@@ -127,7 +142,7 @@ async def test_greedy_takes_the_likeliest_token_each_time(engine: CausalEngine) 
     assert candidate.ids == tuple(ids)
 
 
-async def test_no_repeated_ngram_within_the_response(engine: CausalEngine) -> None:
+async def test_no_repeated_ngram_within_the_response(engine: ModelEngine) -> None:
     decoding = config(method="sample", no_repeat_ngram=2, top_k=3, temperature=0.5, min_new_tokens=10)
 
     for candidate in await engine.generate(PROMPT, decoding, 3):
@@ -135,20 +150,35 @@ async def test_no_repeated_ngram_within_the_response(engine: CausalEngine) -> No
         assert len(pairs) == len(set(pairs))
 
 
-async def test_beam_search_is_never_worse_than_greedy(engine: CausalEngine) -> None:
+@pytest.mark.parametrize("length_penalty", [0.0, 1.0])
+async def test_beam_search_finds_what_transformers_finds(engine: ModelEngine, length_penalty: float) -> None:
+    overrides = {"num_beams": 4, "num_best": 2, "length_penalty": length_penalty, "min_new_tokens": 0}
+    decoding = config(method="beam", no_repeat_ngram=0, **overrides)
+
     for prompt in PROMPTS:
-        for penalty in (1.0, 1.5):
-            greedy = config(method="greedy", repetition_penalty=penalty)
-            [alone], found = await asyncio.gather(
-                engine.generate(prompt, greedy, 0),
-                engine.generate(prompt, greedy.merge({"method": "beam", "num_beams": 4}, "test"), 0),
-            )
+        found = await engine.generate(prompt, decoding, 0)
 
-            assert found[0].logprob >= alone.logprob - 1e-4
-            assert [c.logprob for c in found] == sorted((c.logprob for c in found), reverse=True)
+        output = MODEL.generate(
+            torch.tensor([prompt.ids]),
+            attention_mask=torch.ones(1, len(prompt.ids), dtype=torch.int64),
+            num_beams=4,
+            num_return_sequences=2,
+            length_penalty=length_penalty,
+            max_new_tokens=12,
+            early_stopping="never",
+            do_sample=False,
+            eos_token_id=END,
+            pad_token_id=END,
+            output_scores=True,
+            return_dict_in_generate=True,
+        )
+        assert [c.scores["beam"] for c in found] == pytest.approx(output.sequences_scores.tolist(), abs=1e-4)
+        theirs = [row[len(prompt.ids) :] for row in output.sequences.tolist()]
+        assert [c.ids for c in found] == [tuple(t for t in row if t != END) for row in theirs]
 
 
-async def test_tokens_only_the_model_has_are_never_said() -> None:
+@pytest.mark.parametrize("is_causal", [False, True])
+async def test_tokens_only_the_model_has_are_never_said(is_causal: bool) -> None:
     class Small:
         end_id, vocab_size = END, 20
         encode_turn, encode, encode_reversed, decode = (
@@ -158,7 +188,7 @@ async def test_tokens_only_the_model_has_are_never_said() -> None:
             ENCODER.decode,
         )
 
-    engine = CausalEngine(MODEL, Small(), max_batch_rows=64, max_queue=4)
+    engine = ModelEngine(CausalModel(MODEL) if is_causal else ours(), Small())
     candidates = await engine.generate(PROMPT, config(method="sample", top_k=0, num_candidates=32), 0)
     beams = await engine.generate(PROMPT, config(method="beam"), 0)
     await engine.close()
@@ -168,7 +198,7 @@ async def test_tokens_only_the_model_has_are_never_said() -> None:
     assert beams[0].logprob == pytest.approx(logprob_alone(PROMPT, beams[0]), abs=1e-4)
 
 
-async def test_scores_in_a_batch_are_those_of_the_model_one_by_one(engine: CausalEngine) -> None:
+async def test_scores_in_a_batch_are_those_of_the_model_one_by_one(engine: ModelEngine) -> None:
     chance = random.Random(0)
     spans = [
         Span(
@@ -187,7 +217,7 @@ async def test_scores_in_a_batch_are_those_of_the_model_one_by_one(engine: Causa
     assert [*halves[0], *halves[1]] == pytest.approx(expected, abs=1e-3)
 
 
-async def test_a_generated_candidate_scores_what_the_engine_said(engine: CausalEngine) -> None:
+async def test_a_generated_candidate_scores_what_the_engine_said(engine: ModelEngine) -> None:
     candidates = await engine.generate(PROMPT, config(method="sample"), 4)
 
     spans = [Span(PROMPT.ids, (*c.ids, END) if c.finish == "stop" else c.ids) for c in candidates]

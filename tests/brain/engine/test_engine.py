@@ -1,17 +1,30 @@
 """Promises of the engine to its callers: answers, limits, cancellation, failure, shutdown."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Sequence
 from threading import Event
 from typing import Any
 
 import pytest
+import torch
 from transformers import GPT2LMHeadModel
 
 from brain.config import DecodingConfig
 from brain.dialogue import Candidate, Prompt
-from brain.engine.engine import CausalEngine
-from brain.errors import BrainError, CheckpointError, EngineBusy, EngineClosed, PromptError
+from brain.engine.causal import CausalModel
+from brain.engine.engine import ModelEngine
+from brain.engine.gpt2 import gpt2_from_transformers
+from brain.engine.model import Model, NextTokens, Row
+from brain.engine.scheduler import Limits
+from brain.errors import (
+    BrainError,
+    CheckpointError,
+    EngineBusy,
+    EngineClosed,
+    EngineTimeout,
+    PromptError,
+)
 from brain.protocols import Engine, Span
 from brain.testing import tiny_encoder, tiny_gpt2
 
@@ -24,21 +37,39 @@ LONG = DecodingConfig(
 
 
 class Watch:
-    """Records the rows of each forward pass, tells of the first, and makes it fail when told to."""
+    """A model that records the rows of each pass, tells of the first, and fails when told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, model: Model) -> None:
+        self._model = model
         self.rows: list[int] = []
         self.started = Event()
         self.failure: Exception | None = None
         self.culprit: int | None = None  # the only token in a prompt to make it fail, if there is one
+        self.pause = 0.0  # seconds per pass
 
-    def __call__(self, model: object, args: object, kwargs: dict[str, Any]) -> None:
-        self.rows.append(len(kwargs["input_ids"]))
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._model, name)
+
+    def prefill(self, prompts: Sequence[Sequence[int]], width: int) -> tuple[list[int], NextTokens]:
+        self._note(len(prompts), prompts)
+        return self._model.prefill(prompts, width)
+
+    def step(self, rows: Sequence[Row], width: int) -> NextTokens:
+        self._note(len(rows))
+        return self._model.step(rows, width)
+
+    def score(self, spans: Sequence[Span]) -> list[float]:
+        self._note(len(spans))
+        return self._model.score(spans)
+
+    def _note(self, num_rows: int, prompts: Sequence[Sequence[int]] = ()) -> None:
+        failure = self.failure  # of before anybody knows that this pass has begun
+        self.rows.append(num_rows)
         self.started.set()
-        is_prompt = kwargs["input_ids"].shape[1] > 1
-        is_guilty = self.culprit is None or (is_prompt and self.culprit in kwargs["input_ids"])
-        if self.failure is not None and is_guilty:
-            raise self.failure
+        time.sleep(self.pause)
+        is_guilty = self.culprit is None or any(self.culprit in prompt for prompt in prompts)
+        if failure is not None and is_guilty:
+            raise failure
 
 
 @pytest.fixture
@@ -46,47 +77,45 @@ def model() -> GPT2LMHeadModel:
     return tiny_gpt2(ENCODER)
 
 
-@pytest.fixture
-def watch(model: GPT2LMHeadModel) -> Watch:
-    watch = Watch()
-    model.register_forward_pre_hook(watch, with_kwargs=True)
-    return watch
+@pytest.fixture(params=["ours", "transformers"])
+def watch(request: pytest.FixtureRequest, model: GPT2LMHeadModel) -> Watch:
+    if request.param == "transformers":
+        return Watch(CausalModel(model))
+    return Watch(gpt2_from_transformers(model, torch.device("cpu"), torch.float32))
 
 
 @pytest.fixture
-async def engine(model: GPT2LMHeadModel) -> AsyncIterator[CausalEngine]:
-    engine = CausalEngine(model, ENCODER, max_batch_rows=64, max_queue=3)
+async def engine(watch: Watch) -> AsyncIterator[ModelEngine]:
+    engine = ModelEngine(watch, ENCODER, limits=Limits(max_rows=64, max_positions=10**6, max_queue=3))
     yield engine
     await engine.close()
 
 
-async def begin(
-    engine: CausalEngine, watch: Watch, decoding: DecodingConfig
-) -> asyncio.Task[list[Candidate]]:
+async def begin(engine: ModelEngine, watch: Watch, decoding: DecodingConfig) -> asyncio.Task[list[Candidate]]:
     """A request that keeps the thread busy, once it does."""
     task = asyncio.create_task(engine.generate(PROMPT, decoding, 0))
     assert await asyncio.to_thread(watch.started.wait, 10)
     return task
 
 
-async def test_the_engine_is_what_the_protocol_asks_for(engine: CausalEngine) -> None:
+async def test_the_engine_is_what_the_protocol_asks_for(engine: ModelEngine) -> None:
     seam: Engine = engine
 
     assert seam.max_positions == 64
     assert seam.encoder is ENCODER
 
 
-async def test_requests_that_wait_together_run_as_one_batch(engine: CausalEngine, watch: Watch) -> None:
-    running = await begin(engine, watch, LONG)
+async def test_requests_join_what_runs_at_the_next_step(engine: ModelEngine, watch: Watch) -> None:
+    running = await begin(engine, watch, LONG.merge({"num_candidates": 32}, "test"))
 
     await asyncio.gather(*(engine.generate(PROMPT, SAMPLE, seed) for seed in (1, 2, 3)))
 
-    assert watch.rows.count(3) >= 1  # one prefill for the three prompts
-    assert 12 in watch.rows  # then their candidates side by side
+    assert not running.done()
+    assert max(watch.rows) > 32  # side by side with the long one
     await running
 
 
-async def test_more_rows_than_a_batch_may_have_run_alone(engine: CausalEngine, watch: Watch) -> None:
+async def test_no_more_rows_than_allowed_run_together(engine: ModelEngine, watch: Watch) -> None:
     big = SAMPLE.merge({"num_candidates": 100, "min_new_tokens": 8}, "test")
 
     found, _ = await asyncio.gather(engine.generate(PROMPT, big, 0), engine.generate(PROMPT, SAMPLE, 1))
@@ -95,32 +124,74 @@ async def test_more_rows_than_a_batch_may_have_run_alone(engine: CausalEngine, w
     assert max(watch.rows) == 100
 
 
-@pytest.mark.parametrize(("max_positions", "together"), [(12 * 58, True), (12 * 58 - 1, False)])
-async def test_a_batch_is_bounded_by_its_rows_times_the_longest_of_them(
-    model: GPT2LMHeadModel, watch: Watch, max_positions: int, together: bool
+@pytest.mark.parametrize(("max_positions", "most_rows"), [(3 * 40, 12), (3 * 40 - 1, 8), (1, 4)])
+async def test_what_runs_is_bounded_by_its_positions(
+    watch: Watch, max_positions: int, most_rows: int
 ) -> None:
-    engine = CausalEngine(model, ENCODER, max_batch_rows=64, max_queue=9, max_batch_positions=max_positions)
-    running = await begin(engine, watch, LONG)
-    long_prompt = Prompt((), (1,) * 50)
-    decoding = SAMPLE.merge({"min_new_tokens": 8}, "test")
+    engine = ModelEngine(watch, ENCODER, limits=Limits(64, max_positions, 9))
+    watch.pause = 0.02
+    decoding = SAMPLE.merge({"min_new_tokens": 8}, "test")  # 4 rows of 8 tokens after a prompt of 8
 
-    prompts = (PROMPT, PROMPT, long_prompt)
-    answers = await asyncio.gather(*(engine.generate(prompt, decoding, 0) for prompt in prompts))
+    await asyncio.gather(*(engine.generate(Prompt((), (1,) * 8), decoding, seed) for seed in range(3)))
 
-    assert [len(candidates) for candidates in answers] == [4, 4, 4]
-    assert (12 in watch.rows) is together
-    await running
+    assert max(watch.rows) == most_rows
     await engine.close()
 
 
-async def test_one_request_larger_than_a_batch_may_be_runs_alone(model: GPT2LMHeadModel) -> None:
-    engine = CausalEngine(model, ENCODER, max_batch_rows=64, max_queue=9, max_batch_positions=1)
+async def test_a_large_request_is_not_overtaken_for_ever(watch: Watch) -> None:
+    engine = ModelEngine(watch, ENCODER, limits=Limits(8, 10**6, 200))
+    finished: list[str] = []
 
-    assert len(await engine.generate(PROMPT, SAMPLE, 0)) == 4
+    async def ask(name: str, num_candidates: int) -> None:
+        decoding = SAMPLE.merge({"num_candidates": num_candidates, "min_new_tokens": 4}, "test")
+        await engine.generate(PROMPT, decoding, 0)
+        finished.append(name)
+
+    small = [ask("small", 4) for _ in range(2)]
+    await asyncio.gather(*small, ask("large", 8), *(ask("small", 4) for _ in range(40)))
+
+    assert 2 <= finished.index("large") <= 20
     await engine.close()
 
 
-async def test_a_full_queue_is_told_at_once(engine: CausalEngine, watch: Watch) -> None:
+async def test_a_deadline_frees_rows_and_tells_the_caller(engine: ModelEngine, watch: Watch) -> None:
+    watch.pause = 0.05
+
+    with pytest.raises(EngineTimeout):
+        await engine.generate(PROMPT, LONG, 0, max_seconds=0.2)
+    await engine.generate(PROMPT, DecodingConfig(method="greedy", max_new_tokens=1), 0)
+
+    assert len(watch.rows) < 20
+    assert engine.stats.rows == 0
+
+
+async def test_tokens_are_told_as_they_are_drawn(engine: ModelEngine, watch: Watch) -> None:
+    heard: list[tuple[int, int]] = []
+
+    candidates = await engine.generate(
+        PROMPT, SAMPLE, 3, on_token=lambda candidate, token: heard.append((candidate, token))
+    )
+    await asyncio.sleep(0)
+
+    for number, candidate in enumerate(candidates):
+        assert tuple(token for teller, token in heard if teller == number) == candidate.ids
+
+
+async def test_counts_tell_what_was_done(engine: ModelEngine, watch: Watch) -> None:
+    await engine.generate(PROMPT, SAMPLE, 0)
+    await engine.score([Span((1,), (2, 3))])
+    watch.started.clear()
+    cancelled = await begin(engine, watch, LONG)
+    cancelled.cancel()
+    await engine.generate(PROMPT, SAMPLE, 1)
+
+    stats = engine.stats
+    assert (stats.finished, stats.aborted, stats.running, stats.waiting) == (3, 1, 0, 0)
+    assert stats.scored == 2
+    assert stats.prefilled + stats.reused == 3 * len(PROMPT.ids)
+
+
+async def test_a_full_queue_is_told_at_once(engine: ModelEngine, watch: Watch) -> None:
     running = await begin(engine, watch, LONG)
     waiting = [asyncio.create_task(engine.generate(PROMPT, SAMPLE, seed)) for seed in range(3)]
     await asyncio.sleep(0)
@@ -132,7 +203,7 @@ async def test_a_full_queue_is_told_at_once(engine: CausalEngine, watch: Watch) 
     await running
 
 
-async def test_requests_given_up_make_room_in_the_queue(engine: CausalEngine, watch: Watch) -> None:
+async def test_requests_given_up_make_room_in_the_queue(engine: ModelEngine, watch: Watch) -> None:
     running = await begin(engine, watch, LONG)
     waiting = [asyncio.create_task(engine.generate(PROMPT, SAMPLE, seed)) for seed in range(3)]
     await asyncio.sleep(0)
@@ -145,9 +216,7 @@ async def test_requests_given_up_make_room_in_the_queue(engine: CausalEngine, wa
     await running
 
 
-async def test_a_cancelled_request_frees_its_rows_at_the_next_step(
-    engine: CausalEngine, watch: Watch
-) -> None:
+async def test_a_cancelled_request_frees_its_rows_at_the_next_step(engine: ModelEngine, watch: Watch) -> None:
     running = await begin(engine, watch, LONG.merge({"num_candidates": 256}, "test"))
 
     running.cancel()
@@ -157,7 +226,7 @@ async def test_a_cancelled_request_frees_its_rows_at_the_next_step(
     assert watch.rows.count(256) < 20  # of 40 steps
 
 
-async def test_of_a_batch_that_fails_only_the_guilty_request_does(engine: CausalEngine, watch: Watch) -> None:
+async def test_of_a_batch_that_fails_only_the_guilty_request_does(engine: ModelEngine, watch: Watch) -> None:
     alone = await engine.generate(PROMPT, SAMPLE, 1)
     watch.started.clear()
     running = await begin(engine, watch, LONG)
@@ -166,13 +235,14 @@ async def test_of_a_batch_that_fails_only_the_guilty_request_does(engine: Causal
 
     first, guilty, last = await asyncio.gather(*calls, return_exceptions=True)
 
-    assert first == last == alone
+    texts = [[candidate.text for candidate in candidates] for candidates in (first, last, alone)]
+    assert texts[0] == texts[1] == texts[2]
     assert isinstance(guilty, BrainError)
     assert guilty.__cause__ is watch.failure
     assert len(await running) == 64
 
 
-async def test_closing_fails_what_waits_for_a_second_run(engine: CausalEngine, watch: Watch) -> None:
+async def test_closing_fails_what_waits_for_a_second_run(engine: ModelEngine, watch: Watch) -> None:
     running = await begin(engine, watch, LONG)
     calls = [asyncio.create_task(engine.generate(PROMPT, SAMPLE, seed)) for seed in range(3)]
     watch.failure = RuntimeError("out of memory")
@@ -184,7 +254,7 @@ async def test_closing_fails_what_waits_for_a_second_run(engine: CausalEngine, w
 
 
 async def test_a_model_that_always_fails_tells_every_caller_and_the_engine_lives_on(
-    engine: CausalEngine, watch: Watch
+    engine: ModelEngine, watch: Watch
 ) -> None:
     watch.failure = RuntimeError("out of memory")
     calls = [engine.generate(PROMPT, SAMPLE, 0), engine.score([Span((1,), (2,))])]
@@ -198,7 +268,7 @@ async def test_a_model_that_always_fails_tells_every_caller_and_the_engine_lives
 
 
 async def test_closing_fails_what_runs_and_what_waits_and_may_be_done_twice(
-    engine: CausalEngine, watch: Watch
+    engine: ModelEngine, watch: Watch
 ) -> None:
     calls = [await begin(engine, watch, LONG) for _ in range(3)]
 
@@ -211,7 +281,7 @@ async def test_closing_fails_what_runs_and_what_waits_and_may_be_done_twice(
         await engine.generate(PROMPT, SAMPLE, 0)
 
 
-async def test_what_does_not_fit_the_model_is_refused(engine: CausalEngine) -> None:
+async def test_what_does_not_fit_the_model_is_refused(engine: ModelEngine) -> None:
     with pytest.raises(PromptError, match="64 positions"):
         await engine.generate(Prompt((), (1,) * 57), SAMPLE, 0)
     with pytest.raises(PromptError, match="64 positions"):
@@ -221,12 +291,12 @@ async def test_what_does_not_fit_the_model_is_refused(engine: CausalEngine) -> N
 
 
 @pytest.mark.parametrize("span", [Span((), (1,)), Span((1,), ()), Span((1,), (300,)), Span((-1,), (1,))])
-async def test_empty_spans_and_unknown_tokens_are_refused(engine: CausalEngine, span: Span) -> None:
+async def test_empty_spans_and_unknown_tokens_are_refused(engine: ModelEngine, span: Span) -> None:
     with pytest.raises(PromptError):
         await engine.score([span])
 
 
-async def test_an_empty_prompt_is_refused_and_no_spans_have_no_scores(engine: CausalEngine) -> None:
+async def test_an_empty_prompt_is_refused_and_no_spans_have_no_scores(engine: ModelEngine) -> None:
     with pytest.raises(PromptError, match="empty"):
         await engine.generate(Prompt((), ()), SAMPLE, 0)
     assert await engine.score([]) == []
@@ -234,4 +304,4 @@ async def test_an_empty_prompt_is_refused_and_no_spans_have_no_scores(engine: Ca
 
 def test_a_tokenizer_larger_than_the_model_is_refused(model: GPT2LMHeadModel) -> None:
     with pytest.raises(CheckpointError, match="320"):
-        CausalEngine(model, tiny_encoder(320), max_batch_rows=1, max_queue=1)
+        ModelEngine(CausalModel(model), tiny_encoder(320))
