@@ -11,6 +11,7 @@ from bots.claims import Claim
 from bots.errors import ChatGone, DeliveryError, RetryAfter, SendRefused
 from bots.happenings import leave
 from bots.ledger import Ledger, Step
+from bots.messages import Outgoing
 from bots.options import RunSettings
 from bots.outbox import Mark, Unsent
 from bots.outlet import Outlet
@@ -46,14 +47,14 @@ class Delivery:
                 return False
             if not await self._is_ours(claim, outlet, message):
                 return False
-            outcome = await self._send(claim, outlet, message)
-            ends = not outcome.goes_on or (is_last and place == len(unsent) - 1)
-            effects = (lambda connection: leave(connection, claim.chat_id),) if outcome.is_gone else ()
-            written = await self._ledger.write(
-                Step(claim, marks=(outcome.mark,), effects=effects, is_last=ends)
-            )
-            if not written or not outcome.goes_on:
-                return False
+            outgoing = await self._outgoing(claim, message)
+            async with outlet.unmarked:
+                outcome = await self._send(claim, outlet, message, outgoing)
+                ends = not outcome.goes_on or (is_last and place == len(unsent) - 1)
+                effects = (lambda connection: leave(connection, claim.chat_id),) if outcome.is_gone else ()
+                step = Step(claim, marks=(outcome.mark,), effects=effects, is_last=ends)
+                if not await self._ledger.write(step) or not outcome.goes_on:
+                    return False
         if is_last and not unsent:
             await self._ledger.write(Step(claim, is_last=True))
         return True
@@ -67,15 +68,21 @@ class Delivery:
         mark = Mark(message.nonce, "sending", attempts=message.attempts, due_at=message.due_at)
         return await self._ledger.write(Step(claim, marks=(mark,)))
 
-    async def _send(self, claim: Claim, outlet: Outlet, message: Unsent) -> _Outcome:
+    async def _outgoing(self, claim: Claim, message: Unsent) -> Outgoing | None:
+        """What the adapter gets, the picture found; None when there is none."""
+        outgoing = message.draft.outgoing(claim.key, message.nonce)
+        if not message.draft.gif:
+            return outgoing
+        address = await self._find_gif(message.draft.gif) if self._find_gif else ""
+        return replace(outgoing, media_url=address) if address else None
+
+    async def _send(
+        self, claim: Claim, outlet: Outlet, message: Unsent, outgoing: Outgoing | None
+    ) -> _Outcome:
         if message.is_maybe_sent and self._settings.on_unsure == "skip":
             return _Outcome(_dead(message, "it may have been sent before"), True)
-        outgoing = message.draft.outgoing(claim.key, message.nonce)
-        if message.draft.gif:
-            address = await self._find_gif(message.draft.gif) if self._find_gif else ""
-            if not address:
-                return _Outcome(_dead(message, "no picture"), True)
-            outgoing = replace(outgoing, media_url=address)
+        if outgoing is None:
+            return _Outcome(_dead(message, "no picture"), True)
         try:
             ref = await outlet.send(outgoing)
         except DeliveryError as error:

@@ -12,14 +12,18 @@ from bots.pacing import Pacer
 
 SEND_TIMEOUT_S = 30.0
 _TYPING_AFTER_S = 0.2  # a quick answer needs no sign
+_FEW = 2  # what a kill can repeat; at 60 ms per request still Telegram's 30 messages a second
+_MANY = 256
 _log = logging.getLogger(__name__)
 
 
 class Outlet:
     """Stays while instances of the adapter come and go."""
 
-    def __init__(self, name: str, limits: Limits) -> None:
+    def __init__(self, name: str, limits: Limits, *, drops_repeats: bool = False) -> None:
+        """`drops_repeats` when the platform goes by nonces, so that sending again shows nothing twice."""
         self.name, self.limits = name, limits
+        self.unmarked = asyncio.Semaphore(_MANY if drops_repeats else _FEW)  # sends that are not noted yet
         self.pacer = Pacer(limits)
         self.adapter: Adapter | None = None  # while its `run` runs
         self.health = Health("connecting")

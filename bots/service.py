@@ -24,7 +24,7 @@ from bots.gates import Gate
 from bots.gifs import Gifs
 from bots.inbox import Inbox, InboxSink
 from bots.ledger import Ledger
-from bots.messages import Adapter, Health, Limits
+from bots.messages import Adapter, Health
 from bots.outlet import Outlet
 from bots.sections import secrets
 from bots.settings import Settings
@@ -86,7 +86,7 @@ class Service:
             self._database, self._ledger, Answerer(brain, house, run, settings.gifs), delivery, run
         )
         self._inbox = Inbox(self._database, gate, run, self._workers.wake, settings.seed)
-        self._outlets = {one.kind.name: Outlet(one.kind.name, _limits(one)) for one in adapters}
+        self._outlets = {one.kind.name: _outlet(one) for one in adapters}
         self._workers.outlets = self._outlets
         self._workers.num_turns = max(settings.brain.max_turns, 2 * settings.brain.checks.echo_turns) + 1
         self._ending = asyncio.Event()
@@ -190,8 +190,9 @@ async def _all(tasks: Sequence["asyncio.Task[None]"]) -> None:
     await asyncio.wait(tasks)
 
 
-def _limits(one: Enabled) -> Limits:
-    return one.kind(one.config).limits
+def _outlet(one: Enabled) -> Outlet:
+    adapter = one.kind(one.config)
+    return Outlet(adapter.name, adapter.limits, drops_repeats=adapter.caps.nonce)
 
 
 @contextmanager
