@@ -98,7 +98,7 @@ async def test_settings_are_kept_per_chat_and_mistakes_are_named(tmp_path: Path)
         told = (await said(stage, "/settings"))[0]
         assert "temperature 0.5 " in told
         assert "decoding sample " in told
-        assert "temperature 1 " in (await said(stage, "/settings", chat="2"))[0]
+        assert "temperature 1.25 " in (await said(stage, "/settings", chat="2"))[0]
         assert "did you mean 'temperature'" in (await said(stage, "/settings temprature 1"))[0]
         assert "less than or equal to 10" in (await said(stage, "/settings temperature 99"))[0]
         await said(stage, "/settings default")

@@ -1,13 +1,8 @@
-"""The server lies beside the tests; pytest's importlib mode puts no folder on the path by itself."""
+"""A Discord of our own for the tests."""
 
-import sys
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-
-sys.path.append(str(Path(__file__).parent))
-
 from discord_server import DiscordServer
 
 from bots.testing import RecordingSink

@@ -1,0 +1,31 @@
+"""The kill test with the real adapters: 300 messages in 30 chats, SIGKILL at 20 random moments."""
+
+from pathlib import Path
+
+import crowds
+from crowds import AnyCrowd
+from killing import CONFIG, Plan, Tally, killed_again_and_again
+
+MOST_REPEATED = 2  # on Telegram, which knows no nonce: killed between a send and its mark
+
+
+async def killed(crowd: AnyCrowd, folder: Path) -> Tally:
+    (folder / "config.toml").write_text(CONFIG + crowd.section())
+    (folder / ".banter").mkdir()
+    tally = await killed_again_and_again(crowd, folder, Plan(), crowds.variables(crowd))
+    print(crowd.name, tally)
+    assert (tally.num_kills, tally.missing, tally.disordered) == (20, [], [])
+    kept = b"".join(file.read_bytes() for file in (folder / ".banter").iterdir())
+    assert crowd.token not in tally.log
+    assert crowd.token.encode() not in kept
+    return tally
+
+
+async def test_on_discord_everything_is_answered_once(tmp_path: Path) -> None:
+    async with crowds.discord() as crowd:
+        assert (await killed(crowd, tmp_path)).repeated == []
+
+
+async def test_on_telegram_everything_is_answered(tmp_path: Path) -> None:
+    async with crowds.telegram() as crowd:
+        assert len((await killed(crowd, tmp_path)).repeated) <= MOST_REPEATED
