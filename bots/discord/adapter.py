@@ -18,7 +18,7 @@ from bots.discord.convert import NAME, Me, own_reactions
 from bots.discord.gateway import Gateway
 from bots.discord.history import History
 from bots.discord.intake import Intake
-from bots.discord.memory import SAVE_EVERY_S, Remembered, recall, remember
+from bots.discord.memory import SAVE_EVERY_S, SAVE_FIRST_S, Remembered, Session, recall, remember
 from bots.discord.payloads import Interaction, Person
 from bots.discord.publishing import completions, publish
 from bots.discord.reception import Reception
@@ -126,9 +126,10 @@ class DiscordAdapter:
                 group.create_task(self._remember(intake, around))
 
     async def _remember(self, intake: Intake, around: Surroundings) -> None:
-        saved = None
+        saved: Session | None = None
         while True:
-            await asyncio.sleep(SAVE_EVERY_S)
+            is_new = not saved or not intake.accepted or saved.id != intake.accepted.id
+            await asyncio.sleep(SAVE_FIRST_S if is_new else SAVE_EVERY_S)
             session, roles = intake.accepted, tuple(sorted(around.me.roles))
             if session and intake.is_whole and session != saved:
                 saved = session

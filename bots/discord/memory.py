@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from bots.discord.payloads import Id, Payload
 
 SAVE_EVERY_S = 0.5  # what was accepted since is replayed and known by its key
+SAVE_FIRST_S = 0.02  # killed before a file tells of a session, nobody can have it replayed
 _log = logging.getLogger(__name__)
 
 

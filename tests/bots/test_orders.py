@@ -102,7 +102,7 @@ async def test_settings_are_kept_per_chat_and_mistakes_are_named(tmp_path: Path)
         assert "did you mean 'temperature'" in (await said(stage, "/settings temprature 1"))[0]
         assert "less than or equal to 10" in (await said(stage, "/settings temperature 99"))[0]
         await said(stage, "/settings default")
-        assert "temperature 1 " in (await said(stage, "/settings"))[0]
+        assert "temperature 1.25 " in (await said(stage, "/settings"))[0]
 
 
 async def test_in_a_group_only_admins_change_what_concerns_all(tmp_path: Path) -> None:

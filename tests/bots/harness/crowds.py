@@ -1,9 +1,11 @@
-"""People on our Telegram and our Discord, one private chat each, for the kill test and for `banter run` as a whole."""
+"""People on our Telegram and our Discord, one private chat each, for tests of the whole service."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
-from discord_server import DiscordServer
+from discord_server import TOKEN, DiscordServer
+from killing import FAKE
+from wire import WireServer
 
 from tests.bots.telegram.people import message_of
 from tests.bots.telegram.server import BotApiServer
@@ -74,13 +76,44 @@ class DiscordCrowd:
         return self.server.said_by_bot(str(6000 + chat))
 
 
-AnyCrowd = TelegramCrowd | DiscordCrowd
+class WireCrowd:
+    """The fake platform in the same clothes."""
+
+    name = "FAKE"
+    token = "token-of-the-wire"
+
+    def __init__(self) -> None:
+        self.server = self
+        self._wire, self._open = WireServer(), AsyncExitStack()
+
+    def section(self, timeout_s: float = 5.0) -> str:
+        """Of config.toml."""
+        return FAKE.format(port=self._wire.port)
+
+    async def start(self) -> None:
+        """Listen, at the same port as before."""
+        await self._open.enter_async_context(self._wire.serving())
+
+    async def stop(self) -> None:
+        """Cut all connections."""
+        await self._open.aclose()
+
+    async def say(self, chat: int, text: str) -> None:
+        """Somebody writes."""
+        await self._wire.say(chat, text)
+
+    def heard(self, chat: int) -> Sequence[str]:
+        """What the bot said there."""
+        return self._wire.heard(chat)
+
+
+AnyCrowd = TelegramCrowd | DiscordCrowd | WireCrowd
 
 
 @asynccontextmanager
-async def telegram() -> AsyncIterator[TelegramCrowd]:
+async def telegram(token: str = TOKEN) -> AsyncIterator[TelegramCrowd]:
     """A Telegram that is up."""
-    server = BotApiServer()
+    server = BotApiServer(token=token)
     await server.start()
     try:
         yield TelegramCrowd(server)
@@ -91,14 +124,23 @@ async def telegram() -> AsyncIterator[TelegramCrowd]:
 @asynccontextmanager
 async def discord() -> AsyncIterator[DiscordCrowd]:
     """A Discord that is up."""
-    from discord_world import TOKEN
-
     server = DiscordServer()
     await server.start()
     try:
         yield DiscordCrowd(server, TOKEN)
     finally:
         await server.stop()
+
+
+@asynccontextmanager
+async def wire() -> AsyncIterator[WireCrowd]:
+    """The fake platform, up; `killing.install` makes its adapter known."""
+    crowd = WireCrowd()
+    await crowd.start()
+    try:
+        yield crowd
+    finally:
+        await crowd.stop()
 
 
 def variables(*crowds: AnyCrowd) -> dict[str, str]:
