@@ -15,6 +15,7 @@ from bots.errors import AdapterError, BotError, SettingsError
 from bots.messages import Finding
 from bots.sections import Section
 from bots.settings import DOTENV, Settings, load
+from brain.encoding import clean_turn
 from brain.errors import PersonaError
 from brain.persona import find_persona
 
@@ -35,10 +36,10 @@ class Seen:
         return {"where": self.where, "level": found.level, "what": found.what, "fix": found.fix}
 
     def sentence(self) -> str:
-        """For people: the fix on a line of its own."""
+        """For people, with nothing that steers a terminal: the fix on a line of its own."""
         sign = {"ok": "ok      ", "warning": "warning ", "problem": "PROBLEM "}[self.finding.level]
-        fix = f"\n         -> {self.finding.fix}" if self.finding.fix else ""
-        return f"{sign} {self.where}: {self.finding.what}{fix}"
+        fix = f"\n         -> {clean_turn(self.finding.fix)}" if self.finding.fix else ""
+        return f"{sign} {self.where}: {clean_turn(self.finding.what)}{fix}"
 
 
 async def examine(file: Path | None) -> list[Seen]:

@@ -68,7 +68,6 @@ def doctor(
     import json
 
     from bots.doctor import examine
-    from brain.encoding import clean_turn
 
     seen = asyncio.run(examine(config))
     is_ok = all(one.finding.level != "problem" for one in seen)
@@ -76,7 +75,7 @@ def doctor(
         typer.echo(json.dumps({"ok": is_ok, "findings": [one.to_json() for one in seen]}, ensure_ascii=False))
     else:
         for one in seen:
-            typer.echo("\n".join(map(clean_turn, one.sentence().split("\n"))))
+            typer.echo(one.sentence())
     raise typer.Exit(0 if is_ok else 1)
 
 

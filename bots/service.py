@@ -32,6 +32,7 @@ from bots.workers import Workers
 from brain.persona import Persona
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _STEADY_S = 1.0, 60.0, 60.0
+_SAME_SIGNAL_S = 0.5  # a program that started us and the terminal may both pass on one Ctrl-C
 _CLOSE_S = 1.5  # for adapters to end once nothing is being answered any more
 _log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ class Service:
         self._outlets = {one.kind.name: _outlet(one) for one in adapters}
         self._workers.outlets = self._outlets
         self._workers.num_turns = max(settings.brain.max_turns, 2 * settings.brain.checks.echo_turns) + 1
-        self._ending = asyncio.Event()
+        self._ending, self._asked_at = asyncio.Event(), 0.0
         self._final: list[AdapterError] = []
 
     async def run(self) -> None:
@@ -138,10 +139,12 @@ class Service:
         _log.info("stopped")
 
     def stop(self) -> None:
-        """The first signal ends in order, the second at once: what was accepted is safe either way."""
-        if self._ending.is_set():
+        """The first signal ends in order, a later one at once: what was accepted is safe either way."""
+        if not self._ending.is_set():
+            self._ending.set()
+            self._asked_at = time.monotonic()
+        elif time.monotonic() - self._asked_at > _SAME_SIGNAL_S:
             os._exit(130)
-        self._ending.set()
 
     async def _supervise(self, one: Enabled) -> None:
         """Run one adapter, again and again with growing pauses, until it is done for good."""

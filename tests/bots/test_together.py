@@ -47,8 +47,8 @@ class Bot:
         self.variables = {"PYTHONPATH": f"{folder / 'site'}:{HARNESS}", "PYTHONFAULTHANDLER": "1"}
         self.variables |= crowds.variables(*people)
 
-    async def start(self) -> asyncio.subprocess.Process:
-        return await started(self.folder, 0.0, self.variables)
+    async def start(self, seconds_per_reply: float = 0.0) -> asyncio.subprocess.Process:
+        return await started(self.folder, seconds_per_reply, self.variables)
 
     def log(self) -> str:
         return (self.folder / "child.log").read_text(encoding="utf-8", errors="replace")
@@ -146,3 +146,39 @@ async def test_no_token_shows_whatever_happens(tmp_path: Path) -> None:
             secret = crowd.token.partition(":")[2]
             assert secret not in bot.log()
             assert secret.encode() not in kept
+
+
+def most_memory(process: int) -> int:
+    """In bytes; 0 where the system does not tell."""
+    status = Path(f"/proc/{process}/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    most = sum(int(line.split()[1]) << 10 for line in lines if line.startswith("VmHWM"))
+    print(f"at most {most >> 20} MiB")
+    return most
+
+
+async def test_a_slow_brain_stops_no_heart_and_a_flood_drowns_nobody(tmp_path: Path) -> None:
+    async with crowds.discord() as crowd:
+        crowd.server.gateway.heartbeat_ms = 300
+        bot = Bot(tmp_path, [crowd])
+        config = tmp_path / "config.toml"
+        config.write_text(config.read_text().replace("person_burst = 0", "person_burst = 20"))
+        process = await bot.start(5.0)
+        try:
+            await until(lambda: bot.count(crowd, "connected") > 0, bot.log)
+            for number in range(40):
+                await crowd.say(0, f"flood {number}")
+            for chat in range(1, 201):
+                await crowd.say(chat, "hello")
+            await until(lambda: all(crowd.heard(chat) for chat in range(1, 201)), bot.log)
+            assert most_memory(process.pid) < 300 << 20
+            flooded = list(crowd.heard(0))
+            process.terminate()
+            assert await asyncio.wait_for(process.wait(), 10) == 0
+        finally:
+            if process.returncode is None:
+                process.kill()
+        assert crowd.server.gateway.num_missed == 0
+        assert bot.count(crowd, "degraded") == 0
+        assert [crowd.heard(chat) for chat in range(1, 201)] == [["re: hello"]] * 200
+        assert len([text for text in flooded if not text.startswith("re: ")]) == 1
