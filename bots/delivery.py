@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -48,7 +49,7 @@ class Delivery:
             if not await self._is_ours(claim, outlet, message):
                 return False
             outgoing = await self._outgoing(claim, message)
-            async with outlet.unmarked:
+            async with _slot(outlet, outgoing):
                 outcome = await self._send(claim, outlet, message, outgoing)
                 ends = not outcome.goes_on or (is_last and place == len(unsent) - 1)
                 effects = (lambda connection: leave(connection, claim.chat_id),) if outcome.is_gone else ()
@@ -107,6 +108,12 @@ class Delivery:
         pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(message.attempts, 10))
         _log.warning("sending failed", extra={"reason": why, "retry_s": pause})
         return _Outcome(_again(message, now + pause, message.attempts + 1, why), False)
+
+
+def _slot(outlet: Outlet, outgoing: Outgoing | None) -> AbstractAsyncContextManager[None]:
+    """One of the few sends that may be unmarked at once; pictures and files take long and hold nobody up."""
+    is_text = outgoing is not None and not outgoing.media_url and not outgoing.document
+    return outlet.unmarked if is_text else nullcontext()
 
 
 def _dead(message: Unsent, why: str) -> Mark:
