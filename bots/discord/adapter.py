@@ -127,16 +127,21 @@ class DiscordAdapter:
 
     async def _remember(self, intake: Intake, around: Surroundings) -> None:
         saved: Session | None = None
-        while True:
-            is_new = not saved or not intake.accepted or saved.id != intake.accepted.id
-            await asyncio.sleep(SAVE_FIRST_S if is_new else SAVE_EVERY_S)
-            session, roles = intake.accepted, tuple(sorted(around.me.roles))
-            if session and intake.is_whole and session != saved:
-                saved = session
-                known = Remembered(
-                    bot=around.me.id, session=session, application=around.application, roles=roles
-                )
-                await remember(self._config.session_file, known)
+        try:
+            while True:
+                is_new = not saved or not intake.accepted or saved.id != intake.accepted.id
+                await asyncio.sleep(SAVE_FIRST_S if is_new else SAVE_EVERY_S)
+                saved = await self._save(intake, around, saved)
+        finally:  # an orderly end leaves nothing to be replayed
+            await self._save(intake, around, saved)
+
+    async def _save(self, intake: Intake, around: Surroundings, saved: Session | None) -> Session | None:
+        session, roles = intake.accepted, tuple(sorted(around.me.roles))
+        if session and intake.is_whole and session != saved:
+            known = Remembered(bot=around.me.id, session=session, application=around.application, roles=roles)
+            await remember(self._config.session_file, known)
+            return session
+        return saved
 
     async def _acknowledge(self, interaction: Interaction, is_taken: bool) -> None:
         data = interaction.data

@@ -1,12 +1,21 @@
 """The kill test with the real adapters: 300 messages in 30 chats, SIGKILL at 20 random moments."""
 
+import asyncio
 from pathlib import Path
 
 import crowds
-from crowds import AnyCrowd
+from crowds import AnyCrowd, DiscordCrowd
 from killing import CONFIG, Plan, Tally, connected, killed_again_and_again, started
 
 from bots.outlet import FEW
+
+
+async def connected_once(session: Path) -> None:
+    for _ in range(200):
+        if session.is_file():  # noqa: ASYNC240
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("no session was kept")
 
 
 async def killed(crowd: AnyCrowd, folder: Path) -> Tally:
@@ -14,6 +23,8 @@ async def killed(crowd: AnyCrowd, folder: Path) -> Tally:
     (folder / ".banter").mkdir()
     bot = await started(folder, 0.0, crowds.variables(crowd))
     await connected(folder, 1, 20.0)  # Discord tells a bot that was never there of nobody
+    if isinstance(crowd, DiscordCrowd):
+        await connected_once(folder / ".banter" / "discord-session.json")
     bot.terminate()
     await bot.wait()
     (folder / "child.log").unlink()
