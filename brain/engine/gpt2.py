@@ -55,7 +55,7 @@ class _Block:
     def __call__(
         self, layer: int, x: Tensor, num_tokens: int, attend: Attend, keep: Tensor | None = None
     ) -> Tensor:
-        """Float32 [rows, width] to the same, of which the first are tokens; `keep`, int64 [kept], thins them."""
+        """Float32 [rows, width], the first of which are tokens, to the same or to those in `keep`."""
         qkv = self._qkv(self._norms[0](x).to(self._qkv.dtype))
         q, k, v = (
             qkv[:num_tokens].view(num_tokens, 3, self._heads, -1).unbind(1)
