@@ -11,6 +11,7 @@ from typing import TypeVar
 from brain.config import BrainConfig, DecodingConfig
 from brain.decoding import checks, mmi
 from brain.dialogue import Candidate, Conversation, Prompt, Reply, Turn
+from brain.errors import ConfigError
 from brain.history import fit
 from brain.persona import DEFAULT_PERSONA, Persona
 from brain.protocols import Engine
@@ -76,6 +77,11 @@ class Brain:
         started = time.perf_counter()
         decoding = decoding or self.config.decoding.merge(dict(persona.decoding), f"persona '{persona.slug}'")
         seed = secrets.randbits(32) if seed is None else seed
+        if decoding.min_new_tokens >= decoding.max_new_tokens:
+            raise ConfigError(
+                f"decoding: min_new_tokens {decoding.min_new_tokens} leaves no room for an end within "
+                f"max_new_tokens {decoding.max_new_tokens}; lower the one or raise the other"
+            )
         max_seconds = self.config.max_seconds or None
         heard, prompt = await _aside(conversation.turns, lambda: self._read(conversation, decoding))
         deadline = None if max_seconds is None else started + max_seconds
@@ -129,7 +135,7 @@ class Brain:
                 request.prompt, decoding, seed, max_seconds=request.seconds_left
             )
             if decoding.method != request.decoding.method:  # in place of the likeliest the next likely
-                drawn = sorted(drawn, key=lambda candidate: -candidate.logprob)
+                drawn = sorted(drawn, key=_per_token, reverse=True)
             candidates = distinct([*candidates, *self._checked(drawn, request.heard)])
             draw += 1
         return candidates, draw
@@ -178,12 +184,14 @@ async def _by_mutual_information(
     return [_scored(*pair, "mmi") for pair in zip(candidates, logprobs, strict=True)], best
 
 
+def _per_token(candidate: Candidate) -> float:
+    """Log-probability per token, the end token counted when there is one."""
+    return candidate.logprob / max(len(candidate.ids) + (candidate.finish == "stop"), 1)
+
+
 def _by_likelihood(candidates: Sequence[Candidate]) -> tuple[list[Candidate], int]:
     """Put the log-probability per token into the scores as "forward" and choose the highest."""
-    logprobs = [
-        candidate.logprob / max(len(candidate.ids) + (candidate.finish == "stop"), 1)
-        for candidate in candidates
-    ]
+    logprobs = [_per_token(candidate) for candidate in candidates]
     best = max(range(len(logprobs)), key=logprobs.__getitem__)
     return [_scored(*pair, "forward") for pair in zip(candidates, logprobs, strict=True)], best
 

@@ -5,12 +5,12 @@ import importlib.util
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from brain.encoding import TurnEncoder, encoder_from_folder
 from brain.errors import CheckpointError, ConfigError
 from brain.hub import cached_gpt2_tokenizers, is_hub_id, snapshot
-from brain.tensors import read_json
+from brain.tensors import TensorFiles, read_json
 from brain.weights import Description, describe, read_model, read_packed
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 Role = Literal["forward", "reverse"]
 STARTER = Path(__file__).parent / "starter"
 ADAPTER_CONFIG = "adapter_config.json"
+MAX_LAYERS = 1000  # of any model that talks
 TOKENIZER_FILES = ("tokenizer.json", "merges.txt")
 WEIGHT_FILES = (".pkl", ".bin", ".pt", ".pth", ".safetensors")
 
@@ -145,6 +146,8 @@ def placement(device: str, dtype: str) -> tuple["torch.device", "torch.dtype"]:
         where = torch.device(("cuda" if has_cuda else "cpu") if device == "auto" else device)
     except RuntimeError as error:
         raise ConfigError(f"device: '{device}' is none of auto, cpu, cuda, cuda:N") from error
+    if where.type not in ("cpu", "cuda"):
+        raise ConfigError(f"device: '{device}' is none of auto, cpu, cuda, cuda:N")
     if where.type == "cuda" and (where.index or 0) >= torch.cuda.device_count():
         raise ConfigError(f"device: this machine has no '{device}'; use auto or cpu")
     known = {
@@ -184,23 +187,53 @@ def _has_tokenizer(folder: Path) -> bool:
 
 def _load_causal(path: Path, name: str, device: "torch.device", dtype: "torch.dtype") -> Talker:
     """A model of any architecture that transformers knows; code that comes with a model is never run."""
-    from transformers import AutoModelForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
+    from transformers.utils.logging import disable_progress_bar
 
     from brain.engine.causal import CausalModel
 
+    if not path.is_dir():
+        raise CheckpointError(f"{path}: a model that is no GPT-2 needs its folder, not a single file")
+    cast(Any, disable_progress_bar)()
     try:
+        config = AutoConfig.from_pretrained(path, local_files_only=True, trust_remote_code=False)
+        _require_own_weights(path, config)
         model = AutoModelForCausalLM.from_pretrained(
             path,
+            config=config,
             local_files_only=True,
             trust_remote_code=False,
             use_safetensors=_has_safetensors(path),
             dtype=dtype,
         )
-    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError) as error:
+        talker = CausalModel(_moved(model, device, dtype))
+    except CheckpointError:
+        raise
+    except Exception as error:  # whatever a config.json makes a foreign architecture do
         reason = " ".join(str(error).split())[:300]
         raise CheckpointError(f"{path}: transformers cannot load this model: {reason}") from error
-    talker = CausalModel(_moved(model, device, dtype))
     return Talker(talker, _encoder(path, talker.vocab_size), name)
+
+
+def _require_own_weights(path: Path, config: Any) -> None:
+    """Refuse weights of another model than described: transformers would draw what is missing at random.
+
+    Half of the names are enough: it stores some architectures under other names than it uses.
+    """
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    if int(getattr(config, "num_hidden_layers", 0) or 0) > MAX_LAYERS:
+        raise CheckpointError(f"{path}: config.json asks for {config.num_hidden_layers} layers")
+    found = TensorFiles(path).shapes
+    with torch.device("meta"):
+        model = cast(Any, AutoModelForCausalLM).from_config(config, trust_remote_code=False)
+    expected = {key: tuple(weight.shape) for key, weight in model.state_dict().items()}
+    num_same = sum(found.get(key) == shape for key, shape in expected.items())
+    if 2 * num_same < len(expected):
+        raise CheckpointError(
+            f"{path}: config.json describes a {config.model_type} model, but the weights are not those of one"
+        )
 
 
 def _moved(model: Any, device: "torch.device", dtype: "torch.dtype") -> Any:

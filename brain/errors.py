@@ -72,7 +72,13 @@ def sentence_from_validation(error: ValidationError, model: type[BaseModel], whe
     first = error.errors(include_url=False)[0]
     path = ".".join(str(part) for part in first["loc"])
     if first["type"] != "extra_forbidden":
-        return f"{where}: {path or 'value'}: {first['msg'][:1].lower()}{first['msg'][1:]}"
+        said = (
+            first["msg"]
+            .removeprefix("Value error, ")
+            .replace("tuple", "list")
+            .removesuffix(" after validation")
+        )
+        return f"{where}: {path or 'value'}: {said[:1].lower()}{said[1:]}"
     known = _fields_at(model, first["loc"][:-1])
     nearest = get_close_matches(str(first["loc"][-1]), known, n=1, cutoff=0.5)
     hint = f"did you mean '{nearest[0]}'?" if nearest else f"known keys: {', '.join(sorted(known))}"

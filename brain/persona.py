@@ -141,4 +141,4 @@ def _unknown(name: str, root: Path, personas: list[Persona]) -> str:
     }
     nearest = get_close_matches(name.casefold(), slug_of, n=1)
     hint = f"did you mean '{slug_of[nearest[0]]}'? " if nearest else ""
-    return f"no character '{clean_turn(name)}' in {root}; {hint}There are: {', '.join(slugs)}"
+    return f"no character '{clean_turn(name)}' in {root}; {hint}there are: {', '.join(slugs)}"

@@ -7,6 +7,7 @@ layer.
 
 import json
 import pickle
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -130,14 +131,14 @@ def _unpickle(path: Path) -> "dict[str, torch.Tensor]":
     import torch
 
     try:
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        except RuntimeError:  # of before torch 1.6, which cannot be mapped
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except UNPICKLING as error:
-        reason = str(error).strip().partition("\n")[0]
+        with warnings.catch_warnings(action="ignore"):
+            try:
+                state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            except RuntimeError:  # of before torch 1.6, which cannot be mapped
+                state = torch.load(path, map_location="cpu", weights_only=True)
+    except UNPICKLING as error:  # whose text would advise to switch the protection off
         raise CheckpointError(
-            f"{path} is no plain file of weights (one that could run code when opened is refused): {reason}"
+            f"{path} is no plain file of weights: it is damaged, or could run code when opened and is refused"
         ) from error
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise CheckpointError(f"{path} is no state dict: it must map names to tensors")

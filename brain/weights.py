@@ -75,8 +75,10 @@ def read_model(path: Path, device: "torch.device", dtype: "torch.dtype") -> "GPT
     """
     import torch
 
-    files = TensorFiles(path)
-    model = _empty_model(describe(path))
+    files, description = TensorFiles(path), describe(path)
+    if description.is_gpt2:
+        require_layers(description, files.shapes)
+    model = _empty_model(description)
     expected = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
     names = _required(path, files.shapes, expected, model.config.tie_word_embeddings)
     # Copied out of the mapped file, so that overwriting it does not reach a running model.
@@ -103,6 +105,7 @@ def read_packed(
     from brain.engine.linear import dtype_for
 
     files, description = TensorFiles(path), describe(path)
+    require_layers(description, files.shapes)
     shape = gpt2_shape(description)
     vocab = description.number("vocab_size", 50257)
     names = _required(path, files.shapes, shape.tensor_shapes(vocab), shape.is_tied)
@@ -139,6 +142,23 @@ def gpt2_shape(description: Description) -> "GPT2Shape":
     )
 
 
+def require_layers(description: Description, shapes: Shapes) -> None:
+    """Refuse a description with another number of layers than the weights, before one is made for each.
+
+    Raises:
+        CheckpointError: they differ.
+    """
+    said, found = description.number("n_layer", 12), _num_layers(shapes)
+    if said != found:
+        raise CheckpointError(
+            f"{description.path} says n_layer {said}, but the weights beside it have {found} layers"
+        )
+
+
+def _num_layers(shapes: Shapes) -> int:
+    return len({name.split(".")[2] for name in shapes if name.startswith("transformer.h.")})
+
+
 def _empty_model(description: Description) -> "GPT2LMHeadModel":
     import torch
     from huggingface_hub.errors import StrictDataclassError
@@ -163,7 +183,6 @@ def _values_from_shapes(path: Path, shapes: Shapes) -> dict[str, Any]:
     if any(len(shapes.get(name, ())) != 2 for name in (EMBEDDING, POSITIONS)):
         raise CheckpointError(f"{path} holds no GPT-2: there are no token and position embeddings")
     (rows, width), num_positions = shapes[EMBEDDING], shapes[POSITIONS][0]
-    blocks = {name.split(".")[2] for name in shapes if name.startswith("transformer.h.")}
     if width % HEAD_WIDTH:
         raise CheckpointError(
             f"{path}: a width of {width} is no published size; put its config.json beside it"
@@ -172,7 +191,7 @@ def _values_from_shapes(path: Path, shapes: Shapes) -> dict[str, Any]:
         "vocab_size": rows,
         "n_positions": num_positions,
         "n_embd": width,
-        "n_layer": len(blocks),
+        "n_layer": _num_layers(shapes),
         "n_head": width // HEAD_WIDTH,
     }
 

@@ -155,7 +155,8 @@ class Suffixes:
 
     def clear(self) -> None:
         """Forget all rows and give their memory back."""
-        self.__init__(self._shape)  # type: ignore[misc]
+        self.places, self.lens = [], []
+        self.kv = self._shape.empty(0, _SMALLEST_SUFFIX)
 
     def reserve(self, num_rows: int, num_tokens: int) -> None:
         """Make room."""
@@ -164,8 +165,10 @@ class Suffixes:
             return
         while tokens < num_tokens:
             tokens *= 2
-        larger = self._shape.empty(max(num_rows, rows), tokens)
-        larger[:, :, :rows, :, : self.kv.shape[4]] = self.kv
+        while rows < num_rows:
+            rows = max(2 * rows, num_rows if rows == 0 else 1)
+        larger = self._shape.empty(rows, tokens)
+        larger[:, :, : self.kv.shape[2], :, : self.kv.shape[4]] = self.kv
         self.kv = larger
 
 

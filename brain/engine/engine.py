@@ -152,8 +152,7 @@ class ModelEngine:
             self._is_closed = True
             unfinished = self._scheduler.clear()
         self._fail_all(unfinished)
-        self._fail_all([*self._suspects, *self._batch.requests, *self._scoring.requests])
-        await asyncio.to_thread(self._worker.detach, self.step)
+        await asyncio.to_thread(self._worker.detach, self.step)  # what runs is the thread's until then
         self._fail_all([*self._suspects, *self._batch.clear(), *self._scoring.clear()])
         self._suspects.clear()
 

@@ -17,7 +17,7 @@ from brain.engine.attention import SplitAttention, attend_causally
 from brain.engine.cache import CacheShape, KeptPrefixes, Prefixes, Suffixes
 from brain.engine.graphs import StepGraphs
 from brain.engine.head import Head
-from brain.engine.linear import Linear, dtype_for, give_memory_back
+from brain.engine.linear import Linear, dtype_for, give_memory_back, padded, usual_rows
 from brain.engine.model import NextTokens, Row, Usage
 from brain.engine.shape import HEAD_NAME, LAYER_NAMES, GPT2Shape
 from brain.engine.spans import PackedSpans, chunks_of_like_length
@@ -52,11 +52,15 @@ class _Block:
         self._up = Linear(weights["mlp.c_fc.weight"].t(), weights["mlp.c_fc.bias"], "gelu")
         self._down = _linear(weights, "mlp.c_proj")
 
-    def __call__(self, layer: int, x: Tensor, attend: Attend, keep: Tensor | None = None) -> Tensor:
-        """Float32 [tokens, width] to the same; with `keep`, int64 [kept], only those tokens go on."""
+    def __call__(
+        self, layer: int, x: Tensor, num_tokens: int, attend: Attend, keep: Tensor | None = None
+    ) -> Tensor:
+        """Float32 [rows, width], the first of which are tokens, to the same or to those in `keep`."""
         qkv = self._qkv(self._norms[0](x).to(self._qkv.dtype))
-        q, k, v = qkv.view(len(x), 3, self._heads, -1).unbind(1)  # each [tokens, heads, head_size]
-        mixed = attend(layer, q, k, v)  # [tokens, width]
+        q, k, v = (
+            qkv[:num_tokens].view(num_tokens, 3, self._heads, -1).unbind(1)
+        )  # [tokens, heads, head_size]
+        mixed = padded(attend(layer, q, k, v), len(x))  # [rows, width]
         if keep is not None:
             x, mixed = x[keep], mixed[keep]
         x.add_(self._out(mixed))
@@ -220,10 +224,13 @@ class GPT2:
 
     def _forward(self, ids: Tensor, positions: Tensor, attend: Attend, keep: Tensor | None = None) -> Tensor:
         """Tokens through all layers: int64 [tokens] to float32 [kept, width], normalised for the head."""
-        x = self._embedding[ids].float() + self._positions[positions]
+        num_tokens, num_kept = len(ids), len(ids if keep is None else keep)
+        if keep is not None:
+            keep = F.pad(keep, (0, usual_rows(num_kept) - num_kept))
+        x = padded(self._embedding[ids].float() + self._positions[positions], usual_rows(num_tokens))
         for layer, block in enumerate(self._blocks):
-            x = block(layer, x, attend, keep if layer == len(self._blocks) - 1 else None)
-        return self._last_norm(x)
+            x = block(layer, x, num_tokens, attend, keep if layer == len(self._blocks) - 1 else None)
+        return self._last_norm(x[:num_kept])
 
     def _tensor(self, values: Sequence[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=self.device)

@@ -8,7 +8,7 @@ matter, the largest and those asked for, are computed again in float32.
 import torch
 from torch import Tensor
 
-from brain.engine.linear import Linear
+from brain.engine.linear import Linear, padded, usual_rows
 from brain.engine.model import NextTokens, likeliest
 
 _CHUNK_ROWS = 64  # enough for the matrix product, few enough for the processor's cache
@@ -76,7 +76,8 @@ class Head:
 
     def _centred(self, hidden: Tensor) -> Tensor:
         """All logits less `_offset`, float32 [rows, vocab], a new tensor."""
-        return self._linear(hidden.to(self._linear.dtype)).float()
+        rows = padded(hidden.to(self._linear.dtype), usual_rows(len(hidden)))
+        return self._linear(rows)[: len(hidden)].to(torch.float32, copy=True)
 
     def _offset(self, hidden: Tensor) -> Tensor:
         """What the mean of the table adds to every logit of a row, float32 [rows, 1]; 0 in float32."""

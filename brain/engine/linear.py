@@ -47,6 +47,23 @@ class Linear:
         return F.gelu(out, approximate="tanh") if self._activation == "gelu" else out
 
 
+def usual_rows(num_rows: int) -> int:
+    """The next number of rows that is computed with: oneDNN compiles a kernel for each one it meets.
+
+    That takes some milliseconds per layer shape, and the kernels stay in memory, a megabyte each. At most a
+    third is added to few rows, an eighth to many.
+    """
+    for step, limit in ((1, 1), (4, 4), (8, 16), (16, 64), (32, 256), (64, 512)):
+        if num_rows <= limit:
+            return -(-num_rows // step) * step
+    return -(-num_rows // 128) * 128
+
+
+def padded(x: Tensor, num_rows: int) -> Tensor:
+    """Zeros below: [rows, columns] to [num_rows, columns]."""
+    return x if len(x) == num_rows else F.pad(x, (0, 0, 0, num_rows - len(x)))
+
+
 def pack(weight: Tensor) -> Tensor:
     """Reorder a weight [out, in] for oneDNN; the result is opaque."""
     return cast(Tensor, _OPS._reorder_linear_weight(weight.contiguous(), _EXPECTED_ROWS))

@@ -250,6 +250,15 @@ async def test_the_reply_tells_the_seed_that_repeats_it() -> None:
     assert first.seeds == second.seeds
 
 
+async def test_a_reply_that_could_never_end_is_refused_in_one_sentence() -> None:
+    decoding = DecodingConfig(min_new_tokens=40, max_new_tokens=32)
+
+    with pytest.raises(
+        ConfigError, match="min_new_tokens 40 leaves no room for an end within max_new_tokens 32"
+    ):
+        await brain(ScriptedEngine(ENCODER, ["fine"])).reply(said("hi"), decoding=decoding)
+
+
 async def test_settings_asked_for_go_before_the_personas_and_these_before_the_configuration() -> None:
     engine = ScriptedEngine(ENCODER, ["fine"], ["fine"], ["fine"])
     asked = DecodingConfig(method="sample", temperature=2.0)

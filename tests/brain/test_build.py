@@ -1,10 +1,13 @@
 import asyncio
 from pathlib import Path
+from threading import current_thread
+from threading import enumerate as enumerate_threads
 
 import pytest
 import torch
 
 from brain.build import build
+from brain.checkpoint import Talker, load_talker
 from brain.config import BrainConfig, DecodingConfig
 from brain.dialogue import Conversation, Reply, Turn
 from brain.errors import CheckpointError, ConfigError
@@ -59,14 +62,33 @@ def test_a_reverse_model_is_the_one_beside_or_the_one_named(
     assert brain.has_reverse is has_reverse
 
 
-def test_num_threads_reaches_torch(pair: Path) -> None:
+def test_models_load_and_compute_in_one_thread_with_as_many_helpers_as_asked(
+    pair: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[str, int]] = []
+
+    def spy(*args: object, **kwargs: object) -> Talker:
+        seen.append((current_thread().name, torch.get_num_threads()))
+        return load_talker(*args, **kwargs)
+
+    monkeypatch.setattr("brain.build.load_talker", spy)
     before = torch.get_num_threads()
     try:
-        answered(config(pair, "none", num_threads=1))
-
-        assert torch.get_num_threads() == 1
+        answered(config(pair, "auto", num_threads=1))
     finally:
         torch.set_num_threads(before)
+
+    assert seen == [("model", 1), ("model", 1)]
+
+
+def test_a_model_that_cannot_be_loaded_leaves_no_thread_behind(pair: Path) -> None:
+    with pytest.raises(CheckpointError):
+        build(config("./no/such/model", "none"))
+
+    left = [thread for thread in enumerate_threads() if thread.name == "model"]
+    for thread in left:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in left)
 
 
 @pytest.mark.parametrize("role", ["forward", "reverse"])

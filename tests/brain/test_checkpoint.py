@@ -5,11 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import GPT2LMHeadModel
+from transformers import GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
-from brain.checkpoint import Loaded, load, placement
+from brain.checkpoint import Loaded, load, load_talker, placement
 from brain.encoding import TurnEncoder, train_encoder
+from brain.engine.causal import CausalModel
 from brain.errors import CheckpointError, ConfigError
+from brain.protocols import Span
 from brain.testing import SENTENCES, tiny_encoder, tiny_gpt2
 
 IDS = torch.tensor([[5, 6, 7, 0, 9]])
@@ -161,9 +163,64 @@ def test_the_dtype_asked_for_is_the_dtype_given(folder: Path, dtype: str) -> Non
     assert forward(folder, dtype=dtype).model.dtype == getattr(torch, dtype)
 
 
-@pytest.mark.parametrize("device", ["cpu", "meta"])  # meta stands for what is no processor, such as a GPU
-def test_on_every_device_auto_means_float32(device: str) -> None:
-    assert placement(device, "auto") == (torch.device(device), torch.float32)
+def test_to_train_or_convert_auto_means_float32() -> None:
+    assert placement("cpu", "auto") == (torch.device("cpu"), torch.float32)
+
+
+@pytest.mark.parametrize("device", ["meta", "mps", "vulkan"])
+def test_a_device_that_cannot_be_used_is_a_configuration_error(device: str) -> None:
+    with pytest.raises(ConfigError, match=f"'{device}' is none of auto, cpu, cuda"):
+        placement(device, "auto")
+
+
+def test_a_description_of_a_billion_layers_is_refused_at_once(tmp_path: Path) -> None:
+    folder = saved_tiny(tmp_path)
+    rewrite_config(folder, n_layer=10**9)
+
+    with pytest.raises(CheckpointError, match="says n_layer 1000000000, but the weights beside it have 2"):
+        load_talker(str(folder), device="cpu")
+
+
+def test_weights_of_another_model_than_described_are_refused(tmp_path: Path) -> None:
+    folder = saved_tiny(tmp_path)
+    rewrite_config(folder, model_type="llama", hidden_size=32, num_hidden_layers=2, num_attention_heads=4)
+
+    with pytest.raises(
+        CheckpointError, match="describes a llama model, but the weights are not those of one"
+    ):
+        load_talker(str(folder), device="cpu")
+
+
+def test_a_causal_model_of_another_kind_talks_through_transformers(tmp_path: Path) -> None:
+    encoder = tiny_encoder()
+    config = LlamaConfig(
+        vocab_size=encoder.vocab_size,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=64,
+    )
+    LlamaForCausalLM(config).save_pretrained(tmp_path)
+    encoder.save(tmp_path / "tokenizer.json")
+
+    talker = load_talker(str(tmp_path), device="cpu")
+
+    assert isinstance(talker.model, CausalModel)
+    [logprob] = talker.model.score([Span((1, 2), (3,))])
+    assert -50 < logprob < 0
+
+
+def saved_tiny(folder: Path) -> Path:
+    encoder = tiny_encoder()
+    tiny_gpt2(encoder).save_pretrained(folder)
+    encoder.save(folder / "tokenizer.json")
+    return folder
+
+
+def rewrite_config(folder: Path, **values: object) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), **values}))
 
 
 @pytest.mark.parametrize(

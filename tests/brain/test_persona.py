@@ -103,7 +103,7 @@ def test_an_unknown_name_tells_the_nearest_and_all_there_are(tmp_path: Path) -> 
         find_persona("lighthous", tmp_path)
 
     assert "did you mean 'lighthouse'?" in str(caught.value)
-    assert "There are: brisk, lighthouse, banter" in str(caught.value)
+    assert "there are: brisk, lighthouse, banter" in str(caught.value)
 
 
 def test_a_malformed_neighbour_does_not_hide_a_persona_called_by_its_slug(tmp_path: Path) -> None:
