@@ -24,7 +24,7 @@ class DiscordConfig(AdapterConfig):
     catch_up_hours: Annotated[float, Field(ge=0, le=24 * 14)] = (
         24.0  # how far back missed messages are fetched
     )
-    session_file: str = ""  # where the session is kept over restarts; empty = nowhere
+    session_file: str = ".banter/discord-session.json"  # kept over restarts; empty = nowhere
     timeout_s: Seconds = 15.0  # of one request
     max_backoff_s: Seconds = 60.0  # longest pause between two attempts to connect
     heartbeat_timeout_s: Seconds = 60.0  # a gateway that says nothing for so long is left

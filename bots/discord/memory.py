@@ -69,6 +69,7 @@ def _read(path: str) -> bytes:
 
 def _write(path: str, content: bytes) -> None:
     file_path = Path(path).expanduser()
+    file_path.parent.mkdir(parents=True, exist_ok=True)
     beside = file_path.with_name(file_path.name + ".new")
     with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
         file.write(content)

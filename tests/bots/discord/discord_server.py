@@ -57,7 +57,13 @@ class DiscordServer:
             await self._runner.cleanup()
 
     def config(self, **more: Any) -> DiscordConfig:
-        given = {"timeout_s": 0.5, "max_backoff_s": 0.2, "heartbeat_timeout_s": 30.0, **more}
+        given = {
+            "timeout_s": 0.5,
+            "max_backoff_s": 0.2,
+            "heartbeat_timeout_s": 30.0,
+            "session_file": "",
+            **more,
+        }
         return DiscordConfig(
             token=SecretStr(TOKEN),
             api_base=f"http://127.0.0.1:{self.port}/api",
