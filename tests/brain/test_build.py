@@ -82,10 +82,12 @@ def test_models_load_and_compute_in_one_thread_with_as_many_helpers_as_asked(
 
 
 def test_a_model_that_cannot_be_loaded_leaves_no_thread_behind(pair: Path) -> None:
+    before = set(enumerate_threads())
+
     with pytest.raises(CheckpointError):
         build(config("./no/such/model", "none"))
 
-    left = [thread for thread in enumerate_threads() if thread.name == "model"]
+    left = [thread for thread in enumerate_threads() if thread.name == "model" and thread not in before]
     for thread in left:
         thread.join(10)
     assert not any(thread.is_alive() for thread in left)
