@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, or_, select, update
+from sqlalchemy import Connection, delete, func, or_, select, update
 
 from bots.database import insert_missing
 from bots.messages import ChatKey, Deleted, Edited, Event, Moved, Origin, Presence, Reaction
@@ -145,6 +145,15 @@ def _appear(connection: Connection, chat_id: int, event: Presence) -> None:
         leave(connection, chat_id)
 
 
+def _next_due(connection: Connection, chat_id: int) -> float | None:
+    """When the chat is to be looked at: what is unsent goes first, then what waits for an answer."""
+    for table, states in ((outbox, ("waiting", "sending")), (inbox, ("waiting",))):
+        found = select(func.min(table.c.due_at)).where(table.c.chat_id == chat_id, table.c.state.in_(states))
+        if (due := connection.execute(found).scalar()) is not None:
+            return float(due)
+    return None
+
+
 def _move(connection: Connection, chat_id: int, to: ChatKey) -> None:
     """The chat's rows go on under the new key; if that is in use already, both become one."""
     new_id = _chat_id(connection, to)
@@ -157,10 +166,18 @@ def _move(connection: Connection, chat_id: int, to: ChatKey) -> None:
         return
     for table in (inbox, turns, replies, outbox, feedback):
         connection.execute(update(table).where(table.c.chat_id == chat_id).values(chat_id=new_id))
-    old = connection.execute(select(chats).where(chats.c.id == chat_id)).one()
+    old, new = (
+        connection.execute(select(chats).where(chats.c.id == number)).one() for number in (chat_id, new_id)
+    )
     connection.execute(
         update(chats)
         .where(chats.c.id == new_id)
-        .values(persona=old.persona, settings=old.settings, due_at=old.due_at, epoch=chats.c.epoch + 1)
+        .values(
+            persona=new.persona or old.persona,
+            settings=new.settings or old.settings,
+            due_at=_next_due(connection, new_id),
+            lease_until=0.0,  # a step in the making is void with its epoch: whoever comes may claim the chat
+            epoch=chats.c.epoch + 1,
+        )
     )
     connection.execute(delete(chats).where(chats.c.id == chat_id))

@@ -9,7 +9,7 @@ from bots.messages import Usage
 from bots.records import ChatSettings, Draft
 from bots.why import told
 from brain.encoding import clean_turn
-from brain.errors import ConfigError
+from brain.errors import ConfigError, PersonaError
 
 NOTHING_SAID = "There is nothing to {}; say something first."
 
@@ -74,7 +74,10 @@ async def _persona(asked: Asked) -> Answer:
     if not asked.words:
         now = cast.find(asked.claim.persona) if asked.claim.persona else asked.house.persona
         return note(f"You talk with {now.name}. There are: {', '.join(cast.slugs())}")
-    chosen = cast.find(asked.words)
+    try:
+        chosen = cast.find(asked.words)
+    except PersonaError:  # whose words name folders of this machine
+        return note(f"There is no such character; there are: {', '.join(cast.slugs())}")
     effect = partial(store.set_chat, chat_id=asked.claim.chat_id, persona=chosen.slug)
     greeting = Draft(chosen.greeting, speaker=chosen.name)
     return Answer((greeting if chosen.greeting else Draft(f"You talk with {chosen.name} now."),), (effect,))

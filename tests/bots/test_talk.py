@@ -292,6 +292,17 @@ async def test_a_chat_that_moved_to_one_that_is_known_becomes_one_with_it(tmp_pa
     assert stage.rows("SELECT chat FROM chats") == [("new",)]
 
 
+async def test_what_waits_in_the_new_chat_is_answered_when_an_idle_one_moves_there(tmp_path: Path) -> None:
+    stage = Stage(tmp_path, EchoBrain(0.3))
+    async with stage.running():
+        await stage.put(Incoming("one", stage.origin("old")))
+        await stage.answers(1)
+        await stage.put(Incoming("two", stage.origin("new")))
+        await stage.put(Moved(stage.origin("new").chat, stage.origin("old")))
+        await stage.answers(2)
+    assert stage.rows("SELECT DISTINCT state FROM inbox") == [("done",)]
+
+
 async def test_a_bot_that_was_removed_forgets_what_waits(tmp_path: Path) -> None:
     stage = Stage(tmp_path, EchoBrain(0.3))
     async with stage.running():
@@ -340,4 +351,4 @@ async def test_a_command_with_an_error_is_told_in_words(tmp_path: Path) -> None:
     stage = Stage(tmp_path)
     async with stage.running():
         await stage.put(Command("persona", "nobody", stage.origin()))
-        assert (await stage.answers(1))[0].startswith("That did not work: no character 'nobody'")
+        assert (await stage.answers(1))[0].startswith("There is no such character; there are: banter")
