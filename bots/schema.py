@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -57,7 +58,11 @@ def back_up(database: Database, target: Path) -> None:
         raise DatabaseError(f"{database.file} does not exist; there is nothing to back up")
     if target.exists():
         raise DatabaseError(f"{target} is there already; name another file")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))  # it holds private talk
+    except OSError as error:
+        raise DatabaseError(f"{target} cannot be written: {error.strerror}") from error
     try:
         with closing(sqlite3.connect(database.file)) as source, closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
@@ -79,6 +84,7 @@ def restore(database: Database, source: Path) -> Path | None:
     with only_one(database):
         fresh = database.file.with_name(f"{database.file.name}.restoring")
         shutil.copyfile(source, fresh)
+        fresh.chmod(0o600)
         if database.file.exists():
             kept = database.file.with_name(f"{database.file.name}.replaced-{_stamp()}")
             _fold_journal(database.file)
@@ -140,11 +146,15 @@ def _check_backup(source: Path) -> None:
     try:
         with closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             [state] = connection.execute("PRAGMA quick_check(1)").fetchone()
-            connection.execute("SELECT version_num FROM alembic_version")
+            version = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     except sqlite3.Error as error:
         raise DatabaseError(f"{source} is no backup of Banterbrain: {error}") from error
     if state != "ok":
         raise DatabaseError(f"{source} is damaged: {state}")
+    if version is None or version[0] not in _known():
+        raise DatabaseError(
+            f"{source} was written by another version of Banterbrain; restore it with that one, or upgrade"
+        )
 
 
 def _fold_journal(file: Path) -> None:
