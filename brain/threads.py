@@ -3,9 +3,9 @@
 import os
 import sys
 
-# In the OpenMP runtime's own unit, some 30 microseconds: longer than the pause between two operations,
-# too short to take a core from a neighbour. Sleeping at once (OMP_WAIT_POLICY=PASSIVE) makes a step half
-# as long again; the runtime's default keeps a core busy for milliseconds.
+# Turns of the OpenMP runtime's waiting loop: longer than the pause between two operations, too short to take
+# a core from a neighbour. Sleeping at once (OMP_WAIT_POLICY=PASSIVE) makes a step half as long again; the
+# runtime's default is thirty times as many.
 _BRIEF_SPIN = "10000"
 
 

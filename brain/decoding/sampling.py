@@ -58,10 +58,6 @@ class SamplingSettings:
     top_k: Tensor
     top_p: Tensor
 
-    def select(self, rows: Tensor) -> "SamplingSettings":
-        """The settings of some rows, int64 [chosen], in that order."""
-        return SamplingSettings(self.temperature[rows], self.top_k[rows], self.top_p[rows])
-
 
 def settings_from_decodings(
     decodings: Sequence[DecodingConfig], device: torch.device | str = "cpu"

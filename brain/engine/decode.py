@@ -28,7 +28,7 @@ class _Running:
 
 
 class Batch:
-    """What runs; a step costs about as much for many rows as for one."""
+    """What runs; all rows of a step share one reading of the weights."""
 
     def __init__(self, model: Model, encoder: Encoder) -> None:
         self._model, self._encoder = model, encoder
@@ -83,8 +83,8 @@ class Batch:
     def clear(self) -> list[GenerateRequest]:
         """Give up all that runs, after a failure; returns the requests."""
         requests = self.requests
-        self._running.clear()
         self._model.reset()
+        self._running.clear()
         return requests
 
     def _advance(self, running: Sequence[_Running], following: NextTokens, is_first: bool = False) -> None:

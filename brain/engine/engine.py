@@ -67,6 +67,7 @@ class ModelEngine:
         self._batch, self._scoring = Batch(model, encoder), Scoring(model)
         self._scheduler = Scheduler(limits)
         self._suspects: deque[GenerateRequest] = deque()  # of a step that failed, each to be run alone
+        self._admitting: list[GenerateRequest] = []  # the newest ones, which may not be in the batch yet
         self._is_closed = False
         self._lock = Lock()  # over scheduler and is_closed; never held while the model computes
         self._finished = self._aborted = 0
@@ -158,9 +159,22 @@ class ModelEngine:
 
     def step(self) -> bool:
         """In the model's thread: admit, decode, score. Returns whether there was work; never raises."""
-        self._expire()
-        verbs = (("admit", self._admit), ("decode", self._decode), ("score", self._score))
-        return any([self._timed(name, verb) for name, verb in verbs])
+        try:
+            self._expire()
+            verbs = (("admit", self._admit), ("decode", self._decode), ("score", self._score))
+            return any([self._timed(name, verb) for name, verb in verbs])
+        except Exception as error:  # such as a device that is gone: nobody may wait for ever
+            self._give_up(error)
+            return False
+
+    def _give_up(self, cause: Exception) -> None:
+        """Refuse further work and fail all there is, after a failure that could not be cleaned up."""
+        with self._lock:
+            self._is_closed = True
+            unfinished: list[Request] = [*self._scheduler.clear(), *self._suspects, *self._admitting]
+        unfinished += [*self._batch.requests, *self._scoring.requests]
+        for request in unfinished:
+            fail(request, _failure(cause))
 
     def _timed(self, name: str, verb: Callable[[], bool]) -> bool:
         start = time.perf_counter()
@@ -182,6 +196,7 @@ class ModelEngine:
             return bool(self._suspects)
         for request in picked:
             request.is_running = True
+        self._admitting = picked
         try:
             batch.admit(picked)
         except Exception as error:

@@ -91,7 +91,7 @@ class Head:
 
 
 def _log_sum_exp_(logits: Tensor, top: Tensor | None = None) -> Tensor:
-    """Log-sum-exp of rows, [rows, 1]; overwrites them, which saves a third of the time."""
+    """Log-sum-exp of rows, [rows, 1]; overwrites them, so that nothing as large is allocated."""
     top = logits.amax(-1, keepdim=True) if top is None else top
     return top + logits.sub_(top).exp_().sum(-1, keepdim=True).log_()
 

@@ -1,7 +1,7 @@
 """Linear layers with weights packed once for oneDNN, and the ordinary path where packing does not work.
 
-On two cores packing is 1.6 to 3.5 times faster at the 1 to 64 rows of decoding (docs/performance.md). The
-operators are private to torch: they are tried at start-up and compared with the ordinary ones.
+Packing is what makes the few rows of a decoding step fast. Its operators are private to torch: they are tried
+at start-up and compared with the ordinary ones.
 """
 
 import ctypes
@@ -50,8 +50,8 @@ class Linear:
 def usual_rows(num_rows: int) -> int:
     """The next number of rows that is computed with: oneDNN compiles a kernel for each one it meets.
 
-    That takes some milliseconds per layer shape, and the kernels stay in memory, a megabyte each. At most a
-    third is added to few rows, an eighth to many.
+    That takes a millisecond or two per layer shape, and the kernels stay in memory, a megabyte each. The
+    steps are coarse where the weights must be read in any case, finer where arithmetic counts.
     """
     for step, limit in ((1, 1), (4, 4), (8, 16), (16, 64), (32, 256), (64, 512)):
         if num_rows <= limit:

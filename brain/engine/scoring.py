@@ -16,6 +16,7 @@ class Scoring:
     def __init__(self, model: Model) -> None:
         self._model = model
         self._fresh: list[ScoreRequest] = []
+        self._num_tokens = 0  # of the fresh ones
         self._chunks: deque[list[tuple[ScoreRequest, int]]] = deque()  # requests and places of their spans
 
     @property
@@ -32,6 +33,7 @@ class Scoring:
     def add(self, request: ScoreRequest) -> None:
         """Score a request with the next step, or soon after."""
         self._fresh.append(request)
+        self._num_tokens += sum(map(span_len, request.spans))
 
     def step(self, failure: Callable[[BaseException], BaseException]) -> bool:
         """Score one chunk and settle the requests that are complete; returns whether there was one.
@@ -40,8 +42,8 @@ class Scoring:
         `failure(cause)`.
         """
         if not self._chunks:
-            self._cut(self._fresh)
-            self._fresh = []
+            fresh, self._fresh, self._num_tokens = self._fresh, [], 0
+            self._cut(fresh)
         if not self._chunks:
             return False
         chunk = [(request, place) for request, place in self._chunks.popleft() if not request.future.done()]
@@ -61,7 +63,7 @@ class Scoring:
     def clear(self) -> list[ScoreRequest]:
         """Give up all; returns the requests."""
         requests = self.requests
-        self._fresh.clear()
+        self._fresh, self._num_tokens = [], 0
         self._chunks.clear()
         return requests
 
@@ -80,7 +82,3 @@ class Scoring:
             return
         for request in requests.values():
             self._chunks.appendleft([pair for pair in chunk if pair[0] is request])
-
-    @property
-    def _num_tokens(self) -> int:
-        return sum(span_len(span) for request in self._fresh for span in request.spans)

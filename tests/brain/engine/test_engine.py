@@ -267,6 +267,25 @@ async def test_a_model_that_always_fails_tells_every_caller_and_the_engine_lives
     assert len(await engine.generate(PROMPT, SAMPLE, 0)) == 4
 
 
+@pytest.mark.parametrize("during", ["prefill", "step"])
+async def test_a_model_that_cannot_be_reset_fails_everybody_at_once(
+    engine: ModelEngine, watch: Watch, during: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gone(*args: object) -> None:
+        raise RuntimeError("the device is gone")
+
+    monkeypatch.setattr(watch, during, gone)
+    monkeypatch.setattr(watch, "reset", gone, raising=False)
+    calls = [engine.generate(PROMPT, SAMPLE, seed) for seed in range(3)]
+
+    answers = await asyncio.wait_for(asyncio.gather(*calls, return_exceptions=True), 30)
+
+    assert all(isinstance(answer, BrainError) for answer in answers)
+    with pytest.raises(EngineClosed):
+        await engine.generate(PROMPT, SAMPLE, 0)
+    monkeypatch.undo()
+
+
 async def test_closing_fails_what_runs_and_what_waits_and_may_be_done_twice(
     engine: ModelEngine, watch: Watch
 ) -> None:
