@@ -145,9 +145,10 @@ async def measure(args: argparse.Namespace) -> dict[str, object]:
             "seconds_per_reply": round(seconds / len(texts), 3),
         }
     gains = [
-        b.candidates[0].logprob - g.candidates[0].logprob
+        b.candidates[b.chosen].logprob - g.candidates[g.chosen].logprob
         for b, g in zip(chosen["beam"], chosen["greedy"], strict=True)
-    ]  # what the search found, unchecked
+        if b.chosen >= 0 and g.chosen >= 0
+    ]
     report["beam_above_greedy"] = round(sum(gain > 1e-4 for gain in gains) / len(gains), 3)
     report["beam_below_greedy"] = round(sum(gain < -1e-4 for gain in gains) / len(gains), 3)
     openings = [talk[0] for talk in talks["self_dialogue"][:OPENINGS]]

@@ -117,7 +117,7 @@ class ReplyRecord(Options):
             CandidateRecord(
                 text=one.text,
                 logprob=one.logprob,
-                num_tokens=len(one.ids) + (one.finish == "stop"),
+                num_tokens=one.num_tokens,
                 finish=one.finish,
                 scores=dict(one.scores),
                 refused=one.refused,

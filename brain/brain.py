@@ -1,6 +1,7 @@
 """A conversation to the bot's next turn: fit, generate, check, choose."""
 
 import asyncio
+import itertools
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -9,12 +10,12 @@ from random import Random
 from typing import TypeVar
 
 from brain.config import BrainConfig, DecodingConfig
-from brain.decoding import checks, mmi
+from brain.decoding import checks, mmi, sentences
 from brain.dialogue import Candidate, Conversation, Prompt, Reply, Turn
 from brain.errors import ConfigError
 from brain.history import fit
 from brain.persona import DEFAULT_PERSONA, Persona
-from brain.protocols import Engine
+from brain.protocols import Engine, Span
 from brain.scoring import Score, forward_span, reverse_span
 
 VARIED_TOP_K = 40  # for a second draw after greedy or beam search
@@ -62,9 +63,10 @@ class Brain:
     ) -> Reply:
         """Answer the last turn.
 
-        When the checks refuse every candidate, more are drawn with another seed, by sampling after greedy and
-        beam search; when that fails as well, the persona's fallback line is said. Without a reverse model,
-        mmi says the candidate with the highest forward log-probability per token.
+        When the checks refuse every candidate, the whole sentences that one begins with will do; when there
+        are none, more are drawn with another seed, by sampling after greedy and beam search; when that fails
+        as well, the persona's fallback line is said. Without a reverse model, mmi says the candidate with the
+        highest forward log-probability per token.
 
         Args:
             decoding: goes before the persona's overrides, and these before the configuration.
@@ -131,14 +133,40 @@ class Brain:
         draw = 0
         while draw < self.config.checks.max_draws and all(candidate.refused for candidate in candidates):
             decoding, seed = draw_settings(request.decoding, request.seed, draw)
-            drawn = await self._forward.generate(
-                request.prompt, decoding, seed, max_seconds=request.seconds_left
-            )
-            if decoding.method != request.decoding.method:  # in place of the likeliest the next likely
-                drawn = sorted(drawn, key=_per_token, reverse=True)
-            candidates = distinct([*candidates, *self._checked(drawn, request.heard)])
+            drawn = await self._draw(request, decoding, seed)
+            if decoding.method == "beam":  # greedy now and then finds a likelier reply than the beams
+                drawn += await self._draw(request, decoding.model_copy(update={"method": "greedy"}), seed)
+            candidates = distinct([*candidates, *drawn])
             draw += 1
         return candidates, draw
+
+    async def _draw(self, request: _Request, decoding: DecodingConfig, seed: int) -> list[Candidate]:
+        """Ask the engine once; the candidates checked, and trimmed ones added when none may be said."""
+        drawn = await self._forward.generate(request.prompt, decoding, seed, max_seconds=request.seconds_left)
+        if decoding.method != request.decoding.method:  # in place of the likeliest the next likely
+            drawn = sorted(drawn, key=_per_token, reverse=True)
+        checked = self._checked(drawn, request.heard)
+        if all(candidate.refused for candidate in checked):
+            checked += await self._trimmed(checked, request)
+        return checked
+
+    async def _trimmed(self, candidates: Sequence[Candidate], request: _Request) -> list[Candidate]:
+        """What is left of looping and cut-off candidates when they end with a whole sentence, scored anew."""
+        checks_config, encoder = self.config.checks, self._forward.encoder
+        texts: dict[str, None] = {}  # in order, each once
+        for candidate in candidates:
+            if candidate.refused in ("loop", "cut off"):
+                wholes = sentences.shorter_wholes(candidate.text)
+                good = (t for t in wholes if not checks.refusal(t, "trimmed", request.heard, checks_config))
+                texts.update(dict.fromkeys(itertools.islice(good, 1)))
+        spans = [Span(request.prompt.ids, tuple(encoder.encode_turn(text))) for text in texts]
+        if not spans:
+            return []
+        logprobs = await self._forward.score(spans, max_seconds=request.seconds_left)
+        return [
+            Candidate(text, span.target[:-1], logprob, "trimmed")
+            for text, span, logprob in zip(texts, spans, logprobs, strict=True)
+        ]
 
     def _checked(self, candidates: Sequence[Candidate], heard: checks.Heard) -> list[Candidate]:
         return [
@@ -153,8 +181,10 @@ class Brain:
         places = [place for place, candidate in enumerate(candidates) if candidate.refused is None]
         if not places:
             return candidates, -1
+        if request.decoding.method == "beam":
+            return candidates, max(places, key=lambda place: _beam_score(candidates[place], request.decoding))
         if request.decoding.method != "mmi":
-            return candidates, places[0]  # the first drawn, or the best beam
+            return candidates, places[0]  # the first drawn
         allowed = [candidates[place] for place in places]
         if self._reverse is None:
             scored, best = _by_likelihood(allowed)
@@ -186,7 +216,12 @@ async def _by_mutual_information(
 
 def _per_token(candidate: Candidate) -> float:
     """Log-probability per token, the end token counted when there is one."""
-    return candidate.logprob / max(len(candidate.ids) + (candidate.finish == "stop"), 1)
+    return candidate.logprob / max(candidate.num_tokens, 1)
+
+
+def _beam_score(candidate: Candidate, decoding: DecodingConfig) -> float:
+    """What beam search orders by."""
+    return candidate.logprob / float(max(candidate.num_tokens, 1) ** decoding.length_penalty)
 
 
 def _by_likelihood(candidates: Sequence[Candidate]) -> tuple[list[Candidate], int]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-Finish = Literal["stop", "length", "aborted"]
+Finish = Literal["stop", "length", "aborted", "trimmed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,10 @@ class Prompt:
 class Candidate:
     """One generated response with its scores.
 
-    `logprob` is the forward model's own natural log-probability, summed over `ids` and, when `finish` is
-    "stop", the closing end-of-text token (not in `ids`); decoding filters and temperature do not enter it.
+    `finish` is "stop" when the model closed it, "trimmed" when it was closed after a whole sentence because
+    what the model said next may not be said, "length" or "aborted" when nothing closed it. `logprob` is the
+    forward model's own natural log-probability, summed over `ids` and the closing end-of-text token, if any
+    (not in `ids`); decoding filters and temperature do not enter it.
     `refused` names why the checks dropped it, None when it may be said.
     """
 
@@ -71,6 +73,11 @@ class Candidate:
     finish: Finish
     scores: Mapping[str, float] = field(default_factory=dict)
     refused: str | None = None
+
+    @property
+    def num_tokens(self) -> int:
+        """What `logprob` is summed over."""
+        return len(self.ids) + (self.finish in ("stop", "trimmed"))
 
 
 @dataclass(frozen=True, slots=True)

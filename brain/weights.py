@@ -101,6 +101,8 @@ def read_packed(
     Raises:
         CheckpointError: as `read_model`.
     """
+    import torch
+
     from brain.engine.gpt2 import GPT2
     from brain.engine.linear import dtype_for
 
@@ -113,7 +115,11 @@ def read_packed(
 
     def get(wanted: Sequence[str]) -> "dict[str, torch.Tensor]":
         stored = {name if name == HEAD else f"transformer.{name}": name for name in wanted}
-        return {stored[name]: tensor for name, tensor in files.get(stored).items()}
+        found = {stored[name]: tensor for name, tensor in files.get(stored).items()}
+        for name, tensor in found.items():
+            if not tensor.sum(dtype=torch.float32).isfinite():
+                raise CheckpointError(f"{path}: {name} holds values that are no numbers; the file is damaged")
+        return found
 
     dtype = dtype or dtype_for(device, num_parameters)
     return GPT2(shape, get, device=device, dtype=dtype, keep_bytes=keep_bytes)
@@ -130,15 +136,24 @@ def gpt2_shape(description: Description) -> "GPT2Shape":
             f"n_embd {width} is no multiple of n_head {heads}"
         )
     inner = description.values.get("n_inner") or 4 * width
-    epsilon = description.values.get("layer_norm_epsilon", 1e-5)
+    epsilon, is_tied = (
+        description.values.get(key, default)
+        for key, default in (("layer_norm_epsilon", 1e-5), ("tie_word_embeddings", True))
+    )
+    for key, value, is_good in (
+        ("layer_norm_epsilon", epsilon, isinstance(epsilon, float) and 0 < epsilon < 1),
+        ("tie_word_embeddings", is_tied, isinstance(is_tied, bool)),
+    ):
+        if not is_good:
+            raise CheckpointError(f"{description.path} is no description of a GPT-2: {key} is {value!r}")
     return GPT2Shape(
         num_layers=description.number("n_layer", 12),
         num_heads=heads,
         width=width,
         inner_width=Description(description.path, {"n_inner": inner}).number("n_inner", inner),
         max_positions=description.number("n_positions", 1024),
-        layer_norm_epsilon=float(epsilon) if isinstance(epsilon, int | float) else 1e-5,
-        is_tied=description.values.get("tie_word_embeddings", True) is not False,
+        layer_norm_epsilon=epsilon,
+        is_tied=is_tied,
     )
 
 

@@ -64,7 +64,7 @@ def refusal(text: str, finish: Finish, heard: Heard, checks: ChecksConfig) -> st
         return "echo of itself"
     if _has_loop(_fold(text).split(), checks) or _has_loop(_spoken_words(text), checks):
         return "loop"
-    if finish != "stop":
+    if finish not in ("stop", "trimmed"):
         return "cut off"
     return "blocked word" if _has_blocked_word(text, checks.blocked_words) else None
 

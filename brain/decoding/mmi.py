@@ -52,7 +52,7 @@ def source_spans(
 
 def mutual_score(candidate: Candidate, span: Span, source_logprob: float) -> MutualScore:
     """Put together what `source_spans` asked for and the reverse model answered."""
-    response_len = len(candidate.ids) + (candidate.finish == "stop")
+    response_len = candidate.num_tokens
     return MutualScore(candidate.logprob, response_len, source_logprob, len(span.target))
 
 

@@ -37,7 +37,7 @@ def likelier(text: str, logprob: float) -> Candidate:
     return replace(candidate_from_text(text, ENCODER), logprob=logprob)
 
 
-@pytest.mark.parametrize("method", ["greedy", "sample", "beam"])
+@pytest.mark.parametrize("method", ["greedy", "sample"])
 async def test_the_first_candidate_that_may_be_said_is_said(method: Method) -> None:
     engine = ScriptedEngine(ENCODER, ["", "fine thanks", "so so"])
 
@@ -45,6 +45,40 @@ async def test_the_first_candidate_that_may_be_said_is_said(method: Method) -> N
 
     assert (reply.text, reply.chosen, reply.draws) == ("fine thanks", 1, 1)
     assert [candidate.refused for candidate in reply.candidates] == ["empty", None, None]
+
+
+@pytest.mark.parametrize(
+    ("greedy", "said_text"), [("so it goes", "fine"), ("oh", "oh")], ids=["less likely", "likelier"]
+)
+async def test_beam_search_says_nothing_less_likely_than_greedy(greedy: str, said_text: str) -> None:
+    engine = ScriptedEngine(ENCODER, ["", "fine", "so so"], [greedy])  # a nat for each token
+
+    reply = await brain(engine, method="beam").reply(said("how are you?"))
+
+    assert [decoding.method for decoding in engine.decodings] == ["beam", "greedy"]
+    assert [candidate.text for candidate in reply.candidates] == ["", "fine", "so so", greedy]
+    assert (reply.text, reply.draws) == (said_text, 1)
+
+
+async def test_a_loop_is_cut_back_to_whole_sentences_and_scored_anew() -> None:
+    loop = "He is good. Quite good! He is good. Quite good! He is good."
+    engine = ScriptedEngine(ENCODER, [loop])
+
+    reply = await brain(engine, method="greedy").reply(said("how is he?"))
+
+    assert (reply.text, reply.draws) == ("He is good. Quite good!", 1)
+    kept = reply.candidates[reply.chosen]
+    assert (reply.candidates[0].refused, kept.refused, kept.finish) == ("loop", None, "trimmed")
+    assert kept.logprob == -kept.num_tokens == -len(ENCODER.encode_turn("He is good. Quite good!"))
+    assert engine.spans == [Span(reply.prompt.ids, tuple(ENCODER.encode_turn(reply.text)))]
+
+
+async def test_what_echoes_is_not_trimmed() -> None:
+    engine = ScriptedEngine(ENCODER, ["Hello."], ["Well, hello to you."])
+
+    reply = await brain(engine, method="greedy").reply(said("hello"))
+
+    assert (reply.text, reply.draws) == ("Well, hello to you.", 2)
 
 
 async def test_the_engine_gets_the_history_that_leaves_room_for_the_response() -> None:

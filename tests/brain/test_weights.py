@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from brain.errors import CheckpointError
-from brain.weights import read_model
+from brain.weights import read_model, read_packed
 
+CPU = torch.device("cpu")
 IDS = torch.tensor([[5, 6, 7, 0, 9]])
 State = dict[str, torch.Tensor]
 
@@ -229,6 +230,35 @@ def test_a_folder_that_is_no_checkpoint_is_refused_in_one_sentence(
     assert said in str(caught.value)
     assert str(folder) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("layer_norm_epsilon", "small"),
+        ("layer_norm_epsilon", 0.0),
+        ("layer_norm_epsilon", True),
+        ("tie_word_embeddings", "yes"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_named(folder: Path, key: str, value: object) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, key: value}))
+
+    with pytest.raises(
+        CheckpointError, match=f"config.json is no description of a GPT-2: {key} is {value!r}"
+    ):
+        read_packed(folder, CPU, torch.float32)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_weights_that_are_no_numbers_are_refused(folder: Path, bad: float) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["transformer.h.1.mlp.c_fc.weight"][3, 5] = bad
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+    with pytest.raises(CheckpointError, match=r"h\.1\.mlp\.c_fc\.weight holds values that are no numbers"):
+        read_packed(folder, CPU, torch.float32)
 
 
 @pytest.mark.parametrize("shape", [(5,), (5, 4, 3)])
