@@ -7,7 +7,7 @@ from bots.errors import NameTaken, SettingsError
 from brain.encoding import clean_turn
 from brain.persona import Persona
 
-_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
+SLUG = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,62}[a-z0-9])?")
 
 TEMPLATE = """\
 # A character. Talk with it: banter chat --persona {slug}
@@ -44,7 +44,7 @@ def create(name: str, root: Path) -> Path:
         SettingsError: the name cannot be a folder's, or the folder cannot be written.
         NameTaken: there is such a folder already.
     """
-    if not _SLUG.fullmatch(name):
+    if not SLUG.fullmatch(name):
         raise SettingsError(
             f"'{name}' cannot be a character's folder; use up to 64 of a-z, 0-9, - and _, as in 'old-sailor'"
         )
@@ -53,7 +53,7 @@ def create(name: str, root: Path) -> Path:
         folder.mkdir(parents=True)
         file = folder / "persona.toml"
         file.write_text(
-            TEMPLATE.format(slug=name, name=name.replace("-", " ").replace("_", " ").title()),
+            TEMPLATE.format(slug=name, name=title(name)),
             encoding="utf-8",
         )
     except FileExistsError as error:
@@ -61,6 +61,11 @@ def create(name: str, root: Path) -> Path:
     except OSError as error:
         raise SettingsError(f"{folder} cannot be written: {error.strerror}; check persona_data") from error
     return file
+
+
+def title(slug: str) -> str:
+    """A name for a folder: Old Sailor for old-sailor."""
+    return slug.replace("-", " ").replace("_", " ").title()
 
 
 def summary(persona: Persona) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bots import bench, flags, operations
+from bots import bench, data, flags, operations
 from brain.threads import wait_briefly
 
 cli = typer.Typer(
@@ -19,6 +19,7 @@ cli = typer.Typer(
 )
 personas = typer.Typer(help="Characters: list, show, new.", rich_markup_mode=None)
 cli.add_typer(personas, name="persona")
+cli.add_typer(data.cli)  # import
 cli.add_typer(operations.cli)  # run, init, doctor and the rest, beside chat
 cli.add_typer(bench.cli, name="bench")
 

@@ -9,10 +9,10 @@ import tomllib
 from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from dotenv import dotenv_values
-from pydantic import Field, PrivateAttr, ValidationError
+from pydantic import Field, PrivateAttr, ValidationError, create_model
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -29,6 +29,7 @@ from brain.bench.config import BenchConfig
 from brain.config import BrainConfig, Options
 from brain.errors import sentence_from_validation
 from brain.finetune.config import FinetuneConfig
+from brain.finetune.sources.config import ImportConfig
 
 DEFAULT_FILE = Path("config.toml")
 DOTENV = Path(".env")
@@ -58,7 +59,14 @@ class LinesSettings(Options):
     )  # a longer line gets an error; in a chat it loses its end
 
 
-class Settings(BaseSettings):
+if TYPE_CHECKING:
+    _Settings = BaseSettings
+else:  # the section [import] bears a name that Python keeps to itself
+    _fields = {"import": (ImportConfig, ImportConfig())}
+    _Settings = create_model("_Settings", __base__=BaseSettings, **_fields)
+
+
+class Settings(_Settings):
     """Everything config.toml may say."""
 
     model_config = SettingsConfigDict(
@@ -93,6 +101,13 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Only what `load` has merged; it reads the environment itself to say where a mistake stands."""
         return (init_settings,)
+
+    @property
+    def import_(self) -> ImportConfig:
+        """The section [import]."""
+        section = getattr(self, "import")
+        assert isinstance(section, ImportConfig)
+        return section
 
     @property
     def adapters(self) -> Mapping[str, Section]:

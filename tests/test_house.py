@@ -24,6 +24,7 @@ DOCUMENTS = [
         "CONTRIBUTING.md",
         "docs/architecture.md",
         "docs/adapters.md",
+        "docs/finetuning.md",
         "docs/operations.md",
     )
 ]
