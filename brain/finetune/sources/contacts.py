@@ -30,7 +30,7 @@ _PHONE = re.compile(
 _STREET = re.compile(
     r"\b\d{1,5}[a-z]?,? (?:[A-Z][\w'.-]+ ){1,3}(?:Street|St|Road|Rd|Avenue|Ave|Lane|Ln|Drive|Dr|"
     r"Boulevard|Blvd|Court|Ct|Terrace|Crescent|Square)\b\.?"
-    r"|\b[A-ZÄÖÜ][\wäöüß.-]*(?:straße|strasse|str\.|gasse|weg|allee|platz) \d{1,4} ?[a-z]?\b"
+    r"|\b[A-ZÄÖÜ][\wäöüß.-]*(?:straße|strasse|str\.|gasse|weg|allee|platz) \d{1,4}(?: ?[a-z])?\b"
     r"|\b\d{1,4},? (?:rue|avenue|boulevard|place|impasse|chemin) (?:d[eu'] ?|des |de la )?"
     r"[A-ZÉÈ][\w'-]+(?: [A-Z][\w'-]+)?"
     r"|\b(?:Calle|Avenida|Rua|Via|Viale|Piazza|Plaza|Paseo) (?:de |del |de la |da |do |dei )?"

@@ -102,10 +102,14 @@ class Cutter:
 
 
 def shown_names(speakers: list[Speaker], character: Speaker, called: str, keep: bool) -> dict[int, str]:
-    """What each speaker is called in the sessions; a name that is itself a phone number is masked."""
-    names = {}
+    """What each speaker is called in the sessions, no two alike; a name that is a phone number is masked."""
+    names = {character.number: clean_turn(called)}
     for speaker in speakers:
         name = clean_turn(speaker.name)
         masked, found = mask(name)
-        names[speaker.number] = f"{masked} {speaker.number + 1}" if found and not keep else name
-    return names | {character.number: clean_turn(called)}
+        if found and not keep:
+            name = f"{masked} {speaker.number + 1}"
+        elif name in names.values():
+            name = f"{name} {speaker.number + 1}"
+        names.setdefault(speaker.number, name)
+    return names

@@ -111,11 +111,14 @@ class _Walker:
         while True:
             try:
                 value, end = _DECODER.raw_decode(self._text, self._at)
+                if end - self._at > MAX_VALUE:
+                    raise self.mistake(f"one value is longer than {MAX_VALUE} characters")
                 if end < len(self._text) or self._is_over:  # 12 might still become 123
                     self._at = end
                     return value
             except json.JSONDecodeError as error:
-                is_cut = error.msg.startswith("Unterminated") or error.pos >= len(self._text) - _TAIL
+                tail = 0 if self._is_over else _TAIL
+                is_cut = error.msg.startswith("Unterminated") or error.pos >= len(self._text) - tail
                 if self._is_over and is_cut:
                     raise self.mistake("the file ends too early; export it again") from error
                 if not is_cut:
