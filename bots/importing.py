@@ -51,10 +51,12 @@ def run(order: Order, settings: Settings) -> None:
         starting.check(order.persona)
     request = Request(order.source, order.files, order.speaker, settings.import_, order.columns)
     with Import(request) as work:
-        with _progress(order.files) as on_bytes:
+        size = sum(path.stat().st_size for path in order.files if path.is_file())
+        with _progress("Reading", "bytes", size) as on_bytes:
             work.read(on_bytes)
-            character = work.character()
-            found = work.cut(character)
+        character = work.character()
+        with _progress("Cutting", "messages", work.num_messages()) as on_messages:
+            found = work.cut(character, on_messages)
         if not order.as_json:
             preview.show(found, order.out)
         if not order.is_dry_run:
@@ -126,31 +128,32 @@ def _told(written: dict[str, str | list[str] | None]) -> str:
 
 
 @contextmanager
-def _progress(files: tuple[Path, ...]) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal, else a line on stderr every ten seconds; both tell bytes, rate and time left."""
-    total = sum(path.stat().st_size for path in files if path.is_file())
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import (
-            BarColumn,
-            DownloadColumn,
-            Progress,
-            TextColumn,
-            TimeRemainingColumn,
-            TransferSpeedColumn,
-        )
-
-        columns = (
-            TextColumn("Reading"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-            task = bar.add_task("Reading", total=total)
-            yield lambda num: bar.advance(task, num)
+def _progress(what: str, unit: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, else a line on stderr every ten seconds; both tell rate and time left."""
+    if not sys.stderr.isatty():
+        yield _teller(what, unit, total)
         return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        ProgressColumn,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    columns: list[ProgressColumn] = [TextColumn(what), BarColumn(), TaskProgressColumn(show_speed=True)]
+    if unit == "bytes":
+        columns = [TextColumn(what), BarColumn(), DownloadColumn(), TransferSpeedColumn()]
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=total)
+        yield lambda num: bar.advance(task, num)
+
+
+def _teller(what: str, unit: str, total: int) -> Callable[[int], None]:
     begun = told = monotonic()
     done = 0
 
@@ -161,7 +164,7 @@ def _progress(files: tuple[Path, ...]) -> Iterator[Callable[[int], None]]:
         if now - told >= TELL_EVERY_S:
             told, rate = now, done / (now - begun)
             left = max(0.0, total - done) / max(rate, 1.0)
-            line = f"read {done >> 20} of {total >> 20} MiB, {rate / 2**20:.1f} MiB/s, {left:.0f} s left"
+            line = f"{what}: {done:,} of {total:,} {unit}, {rate:,.0f} a second, {left:.0f} s left"
             print(line, file=sys.stderr, flush=True)
 
-    yield tell
+    return tell

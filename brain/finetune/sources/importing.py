@@ -139,9 +139,15 @@ class Import:
             return self._request.speaker
         return character.name
 
-    def cut(self, character: Speaker) -> Preview:
+    def num_messages(self) -> int:
+        """How many messages `cut` will go through."""
+        return self._spool.num_messages()
+
+    def cut(self, character: Speaker, on_messages: Callable[[int], None] = lambda num: None) -> Preview:
         """Make the sessions, ready to be written.
 
+        Args:
+            on_messages: told how many messages were gone through since the last time.
         Raises:
             DataError: no session is left in which the character answers somebody.
         """
@@ -151,7 +157,7 @@ class Import:
         sources = [f"{self._request.source}/{clean_turn(path.name)}" for path in self._request.files]
         cutter = Cutter(options, character.number, names, sources)
         counts = _Counts(encoder_from_folder(STARTER))
-        duplicates = self._spool.add_sessions(cutter.sessions(self._spool.messages()), counts.add)
+        duplicates = self._spool.add_sessions(cutter.sessions(self._spool.messages(on_messages)), counts.add)
         counts.finish()
         if not counts.sessions:
             raise DataError(

@@ -169,16 +169,20 @@ class Spool:
         rows = self._db.execute("SELECT rule, count(*) FROM message WHERE rule IS NOT NULL GROUP BY rule")
         return Counter(dict(rows.fetchall()))
 
-    def messages(self) -> Iterator[Stored]:
+    def num_messages(self) -> int:
+        """How many messages `messages` yields."""
+        [num] = self._db.execute("SELECT count(*) FROM message").fetchone()
+        return int(num)
+
+    def messages(self, on_messages: Callable[[int], None] = lambda num: None) -> Iterator[Stored]:
         """Chat by chat; in the order of the file, or of the time where files were joined."""
         order = "chat, time, seq" if self._num_files > 1 and self._is_timed else "seq"
+        query = f"SELECT chat, file, time, speaker, text FROM message ORDER BY {order}"
         with _disk():
-            yield from (
-                Stored(*row)
-                for row in self._db.execute(
-                    f"SELECT chat, file, time, speaker, text FROM message ORDER BY {order}"
-                )
-            )
+            rows = self._db.execute(query)
+            while batch := rows.fetchmany(BATCH):
+                on_messages(len(batch))
+                yield from (Stored(*row) for row in batch)
 
     def add_sessions(
         self, sessions: Iterable[tuple[float | None, Session]], on_kept: Callable[[Session], None]
