@@ -113,7 +113,8 @@ class _Walker:
                 value, end = _DECODER.raw_decode(self._text, self._at)
                 if end - self._at > MAX_VALUE:
                     raise self.mistake(f"one value is longer than {MAX_VALUE} characters")
-                if end < len(self._text) or self._is_over:  # 12 might still become 123
+                ahead = _TAIL if isinstance(value, int | float) else 0  # 1e might still become 1e+16
+                if end + ahead < len(self._text) or self._is_over:
                     self._at = end
                     return value
             except json.JSONDecodeError as error:

@@ -206,7 +206,7 @@ JSON = st.recursive(
 
 
 @given(value=JSON, size=st.integers(1, 9), indent=st.sampled_from([None, 0, 3]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_any_json_is_read_in_any_pieces(value: object, size: int, indent: int | None) -> None:
     text = json.dumps(value, indent=indent)
     pieces = (text[at : at + size] for at in range(0, len(text), size))
@@ -214,6 +214,12 @@ def test_any_json_is_read_in_any_pieces(value: object, size: int, indent: int | 
     [(_, read)] = walker.value((), lambda place: True)
     assert read == value
     assert walker.peek() == ""
+
+
+@pytest.mark.parametrize("number", ["1e+16", "0.5", "-12.25E-3", "1234567"])
+def test_a_number_cut_between_two_chunks_is_whole(number: str) -> None:
+    walker = json_stream._Walker(Path("x"), json_stream._with_hex_escapes(iter([*number, "  "])))
+    assert next(walker.value((), lambda place: True)) == ((), json.loads(number))
 
 
 def test_values_are_told_with_their_places(tmp_path: Path) -> None:
