@@ -88,7 +88,10 @@ def serve(
     model: flags.Model = None,
     reverse: flags.Reverse = None,
     chats: Annotated[
-        int | None, typer.Option("--chats", metavar="N", help="Chats that want a reply in each run.")
+        int | None, typer.Option("--chats", metavar="N", help="Chats that want replies in each run.")
+    ] = None,
+    turns: Annotated[
+        int | None, typer.Option("--turns", metavar="N", help="Turns of each chat, one after the other.")
     ] = None,
     candidates: Candidates = None,
     history: History = None,
@@ -105,7 +108,7 @@ def serve(
     rate: Annotated[
         float | None,
         typer.Option(
-            "--rate", metavar="R", help="poisson: chats per second; 0 = twice what at-once can answer."
+            "--rate", metavar="R", help="poisson: turns per second; 0 = twice what at-once can answer."
         ),
     ] = None,
     runs: Runs = None,
@@ -122,7 +125,7 @@ def serve(
     (median, p95; from a chat's arrival to its whole reply).
     """
     sizes = {"history": history, "candidates": candidates, "new_tokens": new_tokens, "source": source}
-    sizes |= {"chats": chats, "runs": runs}
+    sizes |= {"chats": chats, "turns": turns, "runs": runs}
     given = flags.by_key(model=model, reverse=reverse, dtype=dtype, num_threads=num_threads, seed=seed)
     given |= _keys("serve", {**sizes, "mmi": mmi, "arrivals": arrivals, "rate": rate})
 
