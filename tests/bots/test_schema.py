@@ -1,7 +1,5 @@
 """The database: made, brought up to date, refused, copied, put back."""
 
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -9,6 +7,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pydantic import SecretStr
+from sqlalchemy import text
 from sqlmodel import SQLModel
 
 from bots import schema, tables
@@ -17,17 +16,16 @@ from bots.errors import DatabaseError, SettingsError
 from bots.options import DatabaseSettings
 
 
-def database(folder: Path) -> Database:
+def in_folder(folder: Path) -> Database:
     return Database(DatabaseSettings(path=str(folder / "banter.db")))
 
 
-def stand_at(file: Path, version: str) -> None:
-    with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
+async def run(database: Database, statement: str) -> None:
+    await database.write(lambda connection: connection.execute(text(statement)))
 
 
-async def test_the_migrations_make_the_tables_as_they_are_declared(tmp_path: Path) -> None:
-    fresh = database(tmp_path)
+async def test_the_migrations_make_the_tables_as_they_are_declared(database: DatabaseSettings) -> None:
+    fresh = Database(database)
     assert await schema.migrate(fresh) is None  # nothing was there: no backup
     differences = await fresh.read(
         lambda connection: compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
@@ -42,26 +40,25 @@ def test_the_newest_step_is_the_one_that_is_asked_for() -> None:
     assert scripts.get_current_head() == schema.HEAD
 
 
-async def test_a_newer_database_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    fresh = database(tmp_path)
+async def test_a_newer_database_is_refused_in_one_sentence(database: DatabaseSettings) -> None:
+    fresh = Database(database)
     await schema.migrate(fresh)
-    stand_at(tmp_path / "banter.db", "9999")
+    await run(fresh, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(DatabaseError, match=r"newer version \(schema 9999, here is 0001\); update"):
         await schema.migrate(fresh)
     await fresh.close()
 
 
-async def test_tables_of_others_are_refused(tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "banter.db")) as connection:
-        connection.execute("CREATE TABLE owls (id INTEGER)")
-    theirs = database(tmp_path)
+async def test_tables_of_others_are_refused(database: DatabaseSettings) -> None:
+    theirs = Database(database)
+    await run(theirs, "CREATE TABLE owls (id INTEGER)")
     with pytest.raises(DatabaseError, match="not ours"):
         await schema.migrate(theirs)
     await theirs.close()
 
 
 async def test_a_backup_is_made_while_the_database_is_in_use_and_can_be_put_back(tmp_path: Path) -> None:
-    ours = database(tmp_path)
+    ours = in_folder(tmp_path)
     await schema.migrate(ours)
     await ours.write(
         lambda connection: connection.execute(tables.forgotten.insert(), {"id": "x", "forgotten_at": 1.0})
@@ -70,7 +67,7 @@ async def test_a_backup_is_made_while_the_database_is_in_use_and_can_be_put_back
     await ours.write(lambda connection: connection.execute(tables.forgotten.delete()))
     await ours.close()
     kept = schema.restore(ours, tmp_path / "copy.db")
-    again = database(tmp_path)
+    again = in_folder(tmp_path)
     rows = await again.read(lambda connection: connection.execute(tables.forgotten.select()).all())
     await again.close()
     assert [row.id for row in rows] == ["x"]
@@ -79,7 +76,7 @@ async def test_a_backup_is_made_while_the_database_is_in_use_and_can_be_put_back
 
 
 async def test_what_is_no_backup_replaces_nothing(tmp_path: Path) -> None:
-    ours = database(tmp_path)
+    ours = in_folder(tmp_path)
     await schema.migrate(ours)
     await ours.close()
     (tmp_path / "junk").write_text("junk")
@@ -90,7 +87,7 @@ async def test_what_is_no_backup_replaces_nothing(tmp_path: Path) -> None:
 
 
 def test_one_file_has_one_bot(tmp_path: Path) -> None:
-    ours = database(tmp_path)
+    ours = in_folder(tmp_path)
     with (
         schema.only_one(ours),
         pytest.raises(DatabaseError, match="in use by another"),
