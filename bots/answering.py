@@ -10,7 +10,7 @@ from bots import orders
 from bots.asking import Asked, House
 from bots.chat import Speaker
 from bots.claims import Claim, Waiting
-from bots.errors import BotError
+from bots.errors import BotError, DatabaseError
 from bots.ledger import Step, Verdict
 from bots.messages import Limits
 from bots.options import GifSettings, RunSettings
@@ -56,7 +56,7 @@ class Answerer:
         """The next step for what waits in a chat, oldest first.
 
         Raises:
-            EngineBusy, EngineClosed, and whatever is a mistake of ours: the attempt failed.
+            EngineBusy, EngineClosed, DatabaseError, and whatever is a mistake of ours: the attempt failed.
         """
         if stale := self._stale(claim.waiting):
             return self._step(claim, stale, [Draft(STALE)], outlet.limits, state="stale")
@@ -67,7 +67,7 @@ class Answerer:
             if not first.is_addressed and not self._joins_in(claim, first):
                 return self._step(claim, (first,), (), outlet.limits, state="ignored")
             return await self._reply(claim, self._said(claim.waiting), outlet)
-        except (EngineBusy, EngineClosed):
+        except (EngineBusy, EngineClosed, DatabaseError):  # it may do later
             raise
         except (BotError, BrainError) as error:
             sorry = Draft(f"That did not work: {clean_turn(str(error))}")

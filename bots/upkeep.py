@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
-from bots import schema
+from bots import restoring, schema
 from bots.database import Database
 from bots.errors import DatabaseError
+from bots.restoring import Restored
 from bots.settings import load
 
 _T = TypeVar("_T")
@@ -46,9 +46,9 @@ def back_up(file: Path | None, target: Path) -> None:
     schema.back_up(Database(load(file).database), target)
 
 
-def restore(file: Path | None, source: Path) -> Path | None:
-    """Put a backup in its place; where the old one is now."""
-    return schema.restore(Database(load(file).database), source)
+def restore(file: Path | None, source: Path) -> Restored:
+    """Put a backup in its place."""
+    return restoring.restore(Database(load(file).database), source)
 
 
 def _with(file: Path | None, do: Callable[[Database], Awaitable[_T]]) -> _T:
@@ -59,9 +59,4 @@ def _with(file: Path | None, do: Callable[[Database], Awaitable[_T]]) -> _T:
         finally:
             await database.close()
 
-    try:
-        return asyncio.run(run())
-    except SQLAlchemyError as error:
-        raise DatabaseError(
-            f"the database failed: {type(error).__name__}; `banter doctor` looks at it"
-        ) from error
+    return asyncio.run(run())

@@ -49,41 +49,21 @@ async def test_a_newer_database_is_refused_in_one_sentence(database: DatabaseSet
     await fresh.close()
 
 
+async def test_tables_without_a_version_are_refused(database: DatabaseSettings) -> None:
+    ours = Database(database)
+    await schema.migrate(ours)
+    await run(ours, "DELETE FROM alembic_version")
+    with pytest.raises(DatabaseError, match="does not say its version; `banter restore` a backup"):
+        await schema.migrate(ours)
+    await ours.close()
+
+
 async def test_tables_of_others_are_refused(database: DatabaseSettings) -> None:
     theirs = Database(database)
     await run(theirs, "CREATE TABLE owls (id INTEGER)")
     with pytest.raises(DatabaseError, match="not ours"):
         await schema.migrate(theirs)
     await theirs.close()
-
-
-async def test_a_backup_is_made_while_the_database_is_in_use_and_can_be_put_back(tmp_path: Path) -> None:
-    ours = in_folder(tmp_path)
-    await schema.migrate(ours)
-    await ours.write(
-        lambda connection: connection.execute(tables.forgotten.insert(), {"id": "x", "forgotten_at": 1.0})
-    )
-    schema.back_up(ours, tmp_path / "copy.db")
-    await ours.write(lambda connection: connection.execute(tables.forgotten.delete()))
-    await ours.close()
-    kept = schema.restore(ours, tmp_path / "copy.db")
-    again = in_folder(tmp_path)
-    rows = await again.read(lambda connection: connection.execute(tables.forgotten.select()).all())
-    await again.close()
-    assert [row.id for row in rows] == ["x"]
-    assert kept is not None
-    assert kept.is_file()
-
-
-async def test_what_is_no_backup_replaces_nothing(tmp_path: Path) -> None:
-    ours = in_folder(tmp_path)
-    await schema.migrate(ours)
-    await ours.close()
-    (tmp_path / "junk").write_text("junk")
-    with pytest.raises(DatabaseError, match="no backup of Banterbrain"):
-        schema.restore(ours, tmp_path / "junk")
-    with pytest.raises(DatabaseError, match="name another file"):
-        schema.back_up(ours, tmp_path / "junk")
 
 
 def test_one_file_has_one_bot(tmp_path: Path) -> None:
@@ -103,3 +83,16 @@ def test_an_address_with_a_password_is_never_shown() -> None:
     assert "canary" not in str(error.value)
     settings = DatabaseSettings(url=SecretStr("postgresql+asyncpg://me:canary@host/name"))
     assert Database(settings).name == "postgresql+asyncpg://me:***@host/name"
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("sqlite://", "names no file"),
+        ("owl", "no database address"),
+        ("postgresql+asyncpg://host:port/name", "no database address"),
+    ],
+)
+def test_an_address_of_nothing_is_refused(url: str, sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        url_from_settings(DatabaseSettings(url=SecretStr(url)))
