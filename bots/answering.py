@@ -1,5 +1,6 @@
 """A claimed chat becomes the next step of its work: a command is run, what was said is answered."""
 
+import logging
 import re
 import time
 from collections.abc import Sequence
@@ -23,8 +24,10 @@ from brain.errors import BrainError, EngineBusy, EngineClosed
 from brain.persona import Persona
 
 STALE = "I was away and have missed some messages. What did you want to talk about?"
+SORRY = "I am sorry, I cannot answer that."  # trying again would change nothing
 APOLOGY = "I am sorry, something went wrong with that message."
 _ROLE_TOKENS = re.compile(r"<\|[A-Za-z_]{1,32}\|>")  # as models mark speakers; nobody says them
+_log = logging.getLogger(__name__)
 _GIF = re.compile(r"(?<!\w)@gif\b", re.IGNORECASE)
 
 
@@ -69,9 +72,9 @@ class Answerer:
             return await self._reply(claim, self._said(claim.waiting), outlet)
         except (EngineBusy, EngineClosed, DatabaseError):  # it may do later
             raise
-        except (BotError, BrainError) as error:
-            sorry = Draft(f"That did not work: {clean_turn(str(error))}")
-            return self._step(claim, (first,), [sorry], outlet.limits)
+        except (BotError, BrainError) as error:  # its sentence is for whoever runs the bot
+            _log.warning("not answered", extra={"reason": f"{type(error).__name__}: {error}"})
+            return self._step(claim, (first,), [Draft(SORRY)], outlet.limits)
 
     def failed(self, claim: Claim, error: Exception, limits: Limits) -> Step:
         """After a failed attempt: try again later, or apologise and go on with what comes after it."""

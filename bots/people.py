@@ -112,6 +112,11 @@ def heed(connection: Connection, tombstones: Mapping[str, float]) -> int:
     return num_people
 
 
+def platforms(connection: Connection) -> set[str]:
+    """Names of the adapters that the database knows people of, installed or not."""
+    return {row.adapter for row in connection.execute(select(chats.c.adapter).distinct())}
+
+
 def digest(adapter: str, user_id: str) -> str:
     """The name of a person in the table of the forgotten."""
     return blake2b(f"{adapter}/{user_id}".encode(), digest_size=16).hexdigest()

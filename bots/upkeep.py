@@ -7,26 +7,33 @@ from typing import TypeVar
 
 from sqlalchemy import Connection
 
-from bots import restoring, schema
+from bots import people, registry, restoring, schema
 from bots.database import Database
-from bots.errors import DatabaseError
+from bots.errors import AdapterMissing, DatabaseError
 from bots.restoring import Restored
 from bots.settings import load
 
 _T = TypeVar("_T")
 
 
-def on_database(file: Path | None, work: Callable[[Connection], _T]) -> _T:
-    """One transaction on the database of the settings, which must be up to date.
+def on_database(file: Path | None, work: Callable[[Connection], _T], adapter: str) -> _T:
+    """One transaction about people of one platform; the database of the settings must be up to date.
 
     Raises:
         DatabaseError, SettingsError.
+        AdapterMissing: the platform is neither installed nor known to the database.
     """
 
     async def do(database: Database) -> _T:
         if await schema.version(database) != schema.HEAD:
             raise DatabaseError(f"{database.name} is empty or of another version; run `banter migrate`")
-        return await database.write(work)
+        return await database.write(_checked)
+
+    def _checked(connection: Connection) -> _T:
+        known = {*registry.names(), *people.platforms(connection)}
+        if adapter not in known:
+            raise AdapterMissing(f"there is no platform '{adapter}'; known: {', '.join(sorted(known))}")
+        return work(connection)
 
     return _with(file, do)
 

@@ -103,13 +103,21 @@ def test_doctor_tells_a_mistake_in_the_settings(here: Path) -> None:
 
 
 def test_the_verbs_on_the_database(banter: Banter, tmp_path: Path) -> None:
-    assert b"run `banter migrate`" in banter("export", "--adapter", "x", "--user", "1").stderr
+    assert b"run `banter migrate`" in banter("export", "--adapter", "console", "--user", "1").stderr
     assert banter("migrate").stdout == b"up to date\n"
-    found = json.loads(banter("export", "--adapter", "x", "--user", "1").stdout)
+    found = json.loads(banter("export", "--adapter", "console", "--user", "1").stdout)
     assert (found["user"], found["turns"]) == ("1", [])
-    assert banter("forget", "--adapter", "x", "--user", "1").stdout.startswith(b"deleted 0 turns")
+    assert banter("forget", "--adapter", "console", "--user", "1").stdout.startswith(b"deleted 0 turns")
     assert banter("backup", "copy.db").returncode == 0
     assert banter("restore", "copy.db").stdout.startswith(b"restored copy.db; what was there is")
+
+
+def test_a_platform_that_is_not_there_is_named_and_nothing_is_looked_for(banter: Banter) -> None:
+    banter("migrate")
+    for verb in ("export", "forget"):
+        done = banter(verb, "--adapter", "telegrm", "--user", "1")
+        assert done.returncode == 2
+        assert done.stderr == (b"banter: there is no platform 'telegrm'; known: console, discord, telegram\n")
 
 
 def test_run_without_a_platform_says_what_to_do_before_it_loads_a_model(banter: Banter) -> None:

@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from stage import MakeStage, Stage
 
+from bots import people
+from bots.database import Database
 from bots.messages import Command, Incoming
-from bots.orders import ORDERS
+from bots.options import DatabaseSettings
+from bots.orders import OF_ANOTHER, ORDERS
 from bots.testing.brains import EchoBrain
 
 
@@ -113,6 +116,54 @@ async def test_in_a_group_only_admins_change_what_concerns_all(new_stage: MakeSt
             assert refused.startswith("Here only an administrator")
         [done] = await said(stage, "/settings temperature 0.5", chat="g", user="bo", is_private=False)
         assert done == "It is so from now on."
+
+
+@pytest.mark.parametrize("line", ["/undo", "/retry"])
+async def test_in_a_group_an_exchange_is_changed_by_whom_it_belongs_to_or_an_admin(
+    line: str, new_stage: MakeStage
+) -> None:
+    stage = new_stage(settings={"gates": {"admins": ("cy",)}})
+    async with stage.running():
+        for user in ("ann", "cy"):
+            await said(stage, "hello", chat="g", user="ann", is_private=False)
+            [refused] = await said(stage, line, chat="g", user="bo", is_private=False)
+            assert refused == OF_ANOTHER
+            [done] = await said(stage, line, chat="g", user=user, is_private=False)
+            assert done == {"/undo": "Taken back: hello", "/retry": "again: hello"}[line]
+
+
+async def test_without_admins_an_exchange_is_still_its_persons_own(new_stage: MakeStage) -> None:
+    stage = new_stage()
+    async with stage.running():
+        await said(stage, "hello", chat="g", user="ann", is_private=False)
+        assert await said(stage, "/undo", chat="g", user="bo", is_private=False) == [OF_ANOTHER]
+
+
+async def test_what_a_person_set_in_private_is_exported_and_forgotten(new_stage: MakeStage) -> None:
+    stage = new_stage()
+    async with stage.running():
+        await said(stage, "/settings temperature 0.5", "/persona banter", "hello", "/export")
+        assert stage.sent[-1].document is not None
+        [kept] = json.loads(stage.sent[-1].document.content)["private_chats"]
+        assert kept == {"chat": "1", "thread": "", "persona": "banter", "settings": {"temperature": 0.5}}
+        await said(stage, "/forget")
+        assert "temperature 1.25 " in (await said(stage, "/settings"))[0]
+
+
+async def test_forgotten_from_outside_nothing_of_the_private_chat_is_left(
+    new_stage: MakeStage, database: DatabaseSettings
+) -> None:
+    stage = new_stage()
+    async with stage.running():
+        await said(stage, "hello", "/settings temperature 0.5", chat="chat-of-ann")
+        await said(stage, "hello all", chat="g", is_private=False)
+        await said(stage, "me too", chat="chat-of-bo", user="bo")
+    ours = Database(database)
+    assert await ours.write(lambda connection: people.forget(connection, "stage", "ann")) == 4
+    await ours.close()
+    assert await stage.rows("SELECT chat FROM chats ORDER BY chat") == [("chat-of-bo",), ("g",)]
+    for table in ("inbox", "outbox", "buckets", "turns"):
+        assert "ann" not in str(await stage.rows(f"SELECT * FROM {table}"))
 
 
 async def test_export_gives_what_is_kept_but_not_before_others(new_stage: MakeStage) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from stage import MakeStage
 
-from bots.answering import APOLOGY, STALE
+from bots.answering import APOLOGY, SORRY, STALE
 from bots.errors import Busy, ChatGone, MessageTooLong, RetryAfter, SendFailed
 from bots.inbox import TOO_MUCH
 from bots.messages import Command, Deleted, Edited, Incoming, Moved, Presence, Reaction
@@ -144,11 +144,15 @@ async def test_after_three_failures_it_is_an_apology_and_the_chat_goes_on(new_st
     ]
 
 
-async def test_what_goes_wrong_on_purpose_is_told_in_words(new_stage: MakeStage) -> None:
-    stage = new_stage(FailingBrain(PromptError("too long")))
+async def test_what_cannot_be_answered_gets_a_sentence_and_the_log_the_reason(
+    new_stage: MakeStage, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = new_stage(FailingBrain(PromptError("/home/owl/model is too long")))
     async with stage.running():
         await stage.put(Incoming("hello", stage.origin()))
-        assert await stage.answers(1) == ["That did not work: too long"]
+        assert await stage.answers(1) == [SORRY]
+    [told] = [record for record in caplog.records if record.message == "not answered"]
+    assert vars(told)["reason"] == "PromptError: /home/owl/model is too long"
 
 
 async def test_a_failed_send_is_repeated_under_the_same_nonce(new_stage: MakeStage) -> None:
