@@ -10,7 +10,7 @@ from bots import registry, soundness
 from bots.abilities import Checks
 from bots.errors import AdapterError, BotError, SettingsError
 from bots.messages import Finding
-from bots.sections import Section
+from bots.sections import Section, misshapen
 from bots.settings import DOTENV, Settings, load
 from brain.encoding import clean_turn
 from brain.errors import PersonaError
@@ -66,12 +66,15 @@ def _is_enabled(section: Section, found: list[Seen]) -> bool:
 async def _platform(section: Section) -> AsyncIterator[Seen]:
     try:
         kind = registry.load(section.name)
-        adapter = kind(section.config(kind.Config))
+        config = section.config(kind.Config)
+        adapter = kind(config)
     except BotError as error:
         yield _problem(
             section.name, str(error), "correct its section of config.toml, or its variable in .env"
         )
         return
+    for complaint in misshapen(config):
+        yield Seen(section.name, Finding("warning", complaint, "copy it again, into the environment or .env"))
     if not isinstance(adapter, Checks):
         yield _ok(section.name, "configured; it has no checks of its own")
         return

@@ -10,15 +10,12 @@ from pathlib import Path
 
 from bots import registry
 from bots.errors import NameTaken, SettingsError
+from bots.messages import Shape
 from bots.sections import secrets
 from bots.settings import DEFAULT_FILE, DOTENV, PREFIX, load
 from brain.persona import list_personas
 
-# What tokens look like; the rest of an adapter's Config judges itself.
-SHAPES = {
-    "telegram": (r"\d{5,}:[\w-]{30,}", "123456789:AA… as BotFather shows it"),
-    "discord": (r"[\w-]{18,}\.[\w-]{4,}\.[\w-]{20,}", "three parts with dots, from Bot > Reset Token"),
-}
+_WORD = Shape(r"\S+", "one word")
 _HEAD = """\
 # Settings of Banterbrain. The config.toml of the program's own folder names every key there is, with its
 # default. Tokens stand in .env, never here. Check all of it with `banter doctor`, start with `banter run`.
@@ -89,10 +86,13 @@ def _names(answer: str) -> list[str]:
 
 
 def _secret(questions: Questions, name: str, field: str) -> str:
-    shape, hint = SHAPES.get(name, (r"\S+", "one word"))
-    value = questions.ask_secret(f"{name} {field} ({hint})").strip()
-    if not re.fullmatch(shape, value):
-        raise SettingsError(f"{name}: that {field} does not look like one: {hint}; copy it again")
+    shapes = [
+        one for one in registry.load(name).Config.model_fields[field].metadata if isinstance(one, Shape)
+    ]
+    shape = shapes[0] if shapes else _WORD
+    value = questions.ask_secret(f"{name} {field} ({shape.hint})").strip()
+    if not re.fullmatch(shape.pattern, value):
+        raise SettingsError(f"{name}: that {field} does not look like one: {shape.hint}; copy it again")
     return value
 
 
