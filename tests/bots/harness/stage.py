@@ -90,6 +90,7 @@ class Stage:
     num_typed: int = 0
     sink: Sink | None = None
     database: DatabaseSettings | None = None  # None = SQLite in the folder
+    kind: type[StageAdapter] = StageAdapter
     news: asyncio.Event = field(default_factory=asyncio.Event)
     _num_said: int = 0
 
@@ -99,7 +100,7 @@ class Stage:
         self.sink = None
         stage = self
 
-        class Adapter(StageAdapter):
+        class Adapter(self.kind):  # type: ignore[name-defined, misc]
             def __init__(self, config: BaseModel) -> None:
                 super().__init__(config, stage)
 
