@@ -61,13 +61,31 @@ def test_the_shape_of_a_token_is_checked_without_showing_it(name: str, value: st
         assert wizard._secret(answering(value), name, "token") == value
         return
     with pytest.raises(SettingsError) as error:
-        wizard._secret(answering(value), name, "token")
+        wizard._secret(answering(value, value, value), name, "token")
     assert value not in str(error.value)
+
+
+def test_a_token_that_was_copied_badly_is_asked_for_again(here: Path) -> None:
+    wizard.run(answering("telegram", "banter", "oops", TOKEN))
+    assert Path(".env").read_text() == f"BANTER_TELEGRAM__TOKEN={TOKEN}\n"
+
+
+def test_settings_that_are_broken_are_replaced_by_force_as_the_doctor_says(here: Path) -> None:
+    Path("config.toml").write_text("[brian\n")
+    [seen] = findings()
+    assert "`banter init --force`" in seen.finding.fix
+    wizard.run(answering("console", "lighthouse"), is_overwriting=True)
+    assert load().persona == "lighthouse"
+
+
+def test_a_file_that_cannot_be_written_is_named(here: Path) -> None:
+    with pytest.raises(SettingsError, match=r"gone/config.toml cannot be written: No such file or directory"):
+        wizard.run(answering("console", "banter"), file=Path("gone/config.toml"))
 
 
 def test_secrets_replace_their_lines_and_are_readable_for_the_owner_alone(here: Path) -> None:
     Path(".env").write_text("BANTER_OWL__TOKEN=old\nBANTER_SEED=1\n")
-    wizard._write_secrets(Path(".env"), {"BANTER_OWL__TOKEN": "new"})
+    wizard._write(Path(".env"), wizard._with_secrets(Path(".env"), {"BANTER_OWL__TOKEN": "new"}))
     assert Path(".env").read_text() == "BANTER_SEED=1\nBANTER_OWL__TOKEN=new\n"
     assert stat.S_IMODE(Path(".env").stat().st_mode) == 0o600
 
