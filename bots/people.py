@@ -55,12 +55,20 @@ def export(connection: Connection, adapter: str, user_id: str) -> dict[str, Any]
     }
 
 
-def forget(connection: Connection, adapter: str, user_id: str) -> int:
+def forget(connection: Connection, adapter: str, user_id: str, until: int | None = None) -> int:
     """Delete what `export` gives and all that hangs on it; how many turns that were.
 
     What stays is a digest of the person's id, so that older copies never enter a training set.
+
+    Args:
+        until: the inbox_id of the wish to be forgotten; what was said after it is not meant.
     """
-    ids = list(connection.execute(_exchanges(adapter, user_id)).scalars())
+    exchanges = _exchanges(adapter, user_id)
+    mine = [inbox.c.adapter == adapter, inbox.c.user_id == user_id]
+    if until is not None:
+        exchanges = exchanges.where(turns.c.inbox_id <= until)
+        mine.append(inbox.c.id <= until)
+    ids = list(connection.execute(exchanges).scalars())
     private = list(connection.execute(_private_chats(adapter, user_id)).scalars())
     ours = select(chats.c.id).where(chats.c.adapter == adapter)
     num_turns = 0
@@ -73,7 +81,6 @@ def forget(connection: Connection, adapter: str, user_id: str) -> int:
             update(outbox).where(outbox.c.reply_id.in_(some)).values(state="dead", payload={}, reply_id=0)
         )
     connection.execute(delete(feedback).where(feedback.c.user_id == user_id, feedback.c.chat_id.in_(ours)))
-    mine = (inbox.c.adapter == adapter, inbox.c.user_id == user_id)
     connection.execute(
         update(inbox)
         .where(*mine, inbox.c.state == "waiting", inbox.c.command != "forget")

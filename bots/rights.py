@@ -33,8 +33,9 @@ async def export(asked: Asked) -> Answer:
 
 async def forget(asked: Asked) -> Answer:
     """Delete what is kept of the person, in groups too."""
+    request = asked.request
     return note(
         "Done: what you said, what I answered you and your verdicts are deleted, in all chats here. "
         "No model of this bot was trained on them. Backups that were made before are not changed.",
-        partial(people.forget, adapter=asked.claim.key.adapter, user_id=asked.request.user_id),
+        partial(people.forget, adapter=asked.claim.key.adapter, user_id=request.user_id, until=request.id),
     )

@@ -192,6 +192,18 @@ async def test_forget_deletes_all_of_one_person_and_nothing_of_others(new_stage:
         assert "my secret" not in str(await stage.rows(f"SELECT * FROM {table}"))
 
 
+async def test_what_is_said_after_forget_is_answered_even_if_it_was_waiting_then(
+    new_stage: MakeStage,
+) -> None:
+    stage = new_stage(EchoBrain(0.2))
+    async with stage.running():
+        await stage.put(Incoming("one", stage.origin()), Incoming("two", stage.origin()))
+        await stage.put(Command("forget", "", stage.origin()), Incoming("three", stage.origin()))
+        answers = await stage.answers(4)
+    assert [answers[0], answers[1], answers[3]] == ["re: one", "re: two", "re: three"]
+    assert await stage.rows("SELECT text FROM turns") == [("three",), ("re: three",)]
+
+
 async def test_privacy_tells_what_is_kept(new_stage: MakeStage) -> None:
     stage = new_stage()
     async with stage.running():

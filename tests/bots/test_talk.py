@@ -4,12 +4,22 @@ import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from stage import MakeStage
+from stage import MakeStage, StageAdapter
 
 from bots.answering import APOLOGY, SORRY, STALE
 from bots.errors import Busy, ChatGone, MessageTooLong, RetryAfter, SendFailed
 from bots.inbox import TOO_MUCH
-from bots.messages import Command, Deleted, Edited, Incoming, Moved, Presence, Reaction
+from bots.messages import (
+    Command,
+    Deleted,
+    Edited,
+    Incoming,
+    MessageRef,
+    Moved,
+    Outgoing,
+    Presence,
+    Reaction,
+)
 from bots.testing.brains import EchoBrain
 from brain.config import DecodingConfig
 from brain.dialogue import Conversation, Reply
@@ -318,6 +328,28 @@ async def test_a_bot_that_was_removed_forgets_what_waits(new_stage: MakeStage) -
         await stage.put(Incoming("two", stage.origin("2")))
         assert await stage.answers(1) == ["re: two"]
     assert await stage.rows("SELECT state FROM inbox WHERE key = 'k1'") == [("withdrawn",)]
+
+
+class Doorkeeper(StageAdapter):
+    """Fails while somebody removes the bot from the chat."""
+
+    async def send(self, message: Outgoing) -> MessageRef:
+        if message.text == "re: one":
+            assert self._stage.sink is not None
+            await self._stage.sink.accept(Presence(False, self._stage.origin(message_id="")))
+            raise SendFailed("lost")
+        return await super().send(message)
+
+
+async def test_what_was_being_sent_when_the_bot_was_removed_is_not_tried_again(new_stage: MakeStage) -> None:
+    stage = new_stage(kind=Doorkeeper)
+    async with stage.running():
+        await stage.put(Incoming("one", stage.origin()))
+        await stage.until_rows("SELECT is_gone FROM chats", [(True,)])
+        await stage.until_rows("SELECT state FROM outbox", [("dead",)])
+        await stage.put(Incoming("back again", stage.origin()))
+        assert await stage.answers(1) == ["re: back again"]
+    assert await stage.rows("SELECT state FROM outbox ORDER BY id") == [("dead",), ("sent",)]
 
 
 async def test_the_newest_message_of_each_chat_is_known(new_stage: MakeStage) -> None:

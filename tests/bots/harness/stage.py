@@ -91,6 +91,7 @@ class Stage:
     sink: Sink | None = None
     database: DatabaseSettings | None = None  # None = SQLite in the folder
     kind: type[StageAdapter] = StageAdapter
+    is_killed: bool = False  # end the next time at once, with nothing put in order
     news: asyncio.Event = field(default_factory=asyncio.Event)
     _num_said: int = 0
 
@@ -116,8 +117,13 @@ class Stage:
             await self.until(lambda: self.sink is not None or task.done())
             yield self
         finally:
-            service.stop()
-            await asyncio.wait_for(task, TIMEOUT_S)
+            if self.is_killed:
+                self.is_killed = False
+                task.cancel()
+                await asyncio.wait([task], timeout=TIMEOUT_S)
+            else:
+                service.stop()
+                await asyncio.wait_for(task, TIMEOUT_S)
 
     def _settings(self) -> Settings:
         given = {
