@@ -61,6 +61,16 @@ def test_a_mistake_in_the_file_is_named(text: str, sentence: str) -> None:
     assert complaint(written(text)).startswith(sentence)
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "key",
+    ["brain.decoding.temperature", "run.retry_s", "run.chattiness", "gates.all_per_min", "gifs.timeout_s"],
+)
+def test_what_is_no_number_is_refused(key: str, value: str) -> None:
+    table, _, name = key.rpartition(".")
+    assert key in complaint(written(f"[{table}]\n{name} = {value}"))
+
+
 def test_a_file_that_is_named_must_exist() -> None:
     assert complaint(Path("gone.toml")) == "gone.toml: there is no such file; check --config"
 
