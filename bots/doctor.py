@@ -43,7 +43,13 @@ async def examine(file: Path | None) -> list[Seen]:
     try:
         settings = load(file)
     except SettingsError as error:
-        return [_problem("settings", str(error), "correct that; or start afresh with `banter init --force`")]
+        is_variable = str(error).startswith("environment")
+        fix = (
+            "correct it, in the environment or .env"
+            if is_variable
+            else "correct that line, or start afresh with `banter init --force`"
+        )
+        return [_problem("settings", str(error), fix)]
     found = [_ok("settings", "read and valid"), *_secrets_file(), *_character(settings)]
     found += [Seen("database", finding) for finding in await soundness.examine(settings.database)]
     sections = [section for section in settings.adapters.values() if _is_enabled(section, found)]

@@ -1,5 +1,7 @@
 """The database: made, brought up to date, refused, copied, put back."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,9 @@ def test_an_address_with_a_password_is_never_shown() -> None:
 def test_an_address_of_nothing_is_refused(url: str, sentence: str) -> None:
     with pytest.raises(SettingsError, match=sentence):
         url_from_settings(DatabaseSettings(url=SecretStr(url)))
+
+
+def test_a_system_without_posix_can_import_the_service() -> None:
+    posix = ("fcntl", "termios", "pwd", "grp", "resource", "pty")
+    code = f"import sys; sys.modules.update(dict.fromkeys({posix})); import bots.service, bots.soundness"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
