@@ -196,7 +196,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(script=actions)
 def test_whatever_happens_each_message_is_answered_once_and_in_order(
     script: list[tuple[object, ...]], empty: Path, caplog: pytest.LogCaptureFixture
