@@ -71,9 +71,9 @@ def reply(
 
     Out: seconds (median, min, max), stages (median seconds of each), dtype, threads, peak_mib, floor_s.
     """
-    sizes = {"history": history, "candidates": candidates, "new_tokens": new_tokens, "source": source}
-    given = flags.by_key(model=model, reverse=reverse, dtype=dtype, num_threads=num_threads, seed=seed)
-    given |= _keys("reply", sizes | {"runs": runs, "floor": floor})
+    models = flags.by_key(model=model, reverse=reverse, dtype=dtype, num_threads=num_threads, seed=seed)
+    sizes = _sizes(history, candidates, new_tokens, source)
+    given = models | _keys("reply", {**sizes, "runs": runs, "floor": floor})
 
     def open_bench(settings: "Settings", tell: "Tell") -> Bench:
         from brain.bench.reply import ReplyBench
@@ -124,10 +124,10 @@ def serve(
     Out: replies_per_s (median of the runs, from the first arrival to the last reply), spread, latency_s
     (median, p95; from a chat's arrival to its whole reply).
     """
-    sizes = {"history": history, "candidates": candidates, "new_tokens": new_tokens, "source": source}
-    sizes |= {"chats": chats, "turns": turns, "runs": runs}
-    given = flags.by_key(model=model, reverse=reverse, dtype=dtype, num_threads=num_threads, seed=seed)
-    given |= _keys("serve", {**sizes, "mmi": mmi, "arrivals": arrivals, "rate": rate})
+    models = flags.by_key(model=model, reverse=reverse, dtype=dtype, num_threads=num_threads, seed=seed)
+    sizes = _sizes(history, candidates, new_tokens, source)
+    how = {"chats": chats, "turns": turns, "runs": runs, "mmi": mmi, "arrivals": arrivals, "rate": rate}
+    given = models | _keys("serve", {**sizes, **how})
 
     def open_bench(settings: "Settings", tell: "Tell") -> Bench:
         from brain.bench.serve import ServeBench
@@ -171,6 +171,13 @@ def train(
         return TrainBench(settings.brain, optim, settings.bench.train, settings.seed or 0, tell)
 
     _work(config, given, open_bench, as_json=as_json, each_line=each_line)
+
+
+def _sizes(
+    history: int | None, candidates: int | None, new_tokens: int | None, source: int | None
+) -> dict[str, object]:
+    """What a reply is made of, alone or among others."""
+    return {"history": history, "candidates": candidates, "new_tokens": new_tokens, "source": source}
 
 
 def _keys(verb: str, values: dict[str, Any]) -> dict[str, object]:
