@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import parse_qs, urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, PrivateAttr, ValidationError, create_model
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, create_model
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -35,7 +35,15 @@ from brain.finetune.sources.config import ImportConfig
 DEFAULT_FILE = Path("config.toml")
 DOTENV = Path(".env")
 PREFIX = "BANTER_"
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"must not be {str(value).lower()}")
+    return value
+
+
+Seed = Annotated[int, BeforeValidator(_no_truth), Field(ge=0, lt=2**63)]
 
 
 class ChatSettings(Options):
@@ -234,7 +242,11 @@ def _environment(variables: Mapping[str, str]) -> dict[str, Any]:
     try:
         return source()
     except UnreadableVariable as error:
-        raise SettingsError(f"environment: {error}; lists and tables are written as JSON") from error
+        key = next((key for key in _known() if f'"{key}"' in str(error)), "")
+        raise SettingsError(
+            f"environment variable {PREFIX}{key.upper()}: not valid JSON, which is how a whole section or a "
+            f"list is written; single keys are set like {PREFIX}BRAIN__MAX_TURNS"
+        ) from error
 
 
 def _meant(key: str) -> str:

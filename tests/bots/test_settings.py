@@ -55,10 +55,18 @@ def test_lists_in_the_environment_are_json(monkeypatch: pytest.MonkeyPatch) -> N
         ("sede = 1", "mine.toml: unknown key 'sede', did you mean 'seed'?"),
         ("seed = -1", "mine.toml: seed: input should be greater than or equal to 0"),
         ("seed = ", "mine.toml: not valid TOML: "),
+        ("seed = true", "mine.toml: seed: must not be true"),
+        ("[brain]\nmax_turns = true", "mine.toml: brain.max_turns: must not be true"),
+        ("[brain]\nmax_seconds = inf", "mine.toml: brain.max_seconds: input should be a finite number"),
     ],
 )
 def test_a_mistake_in_the_file_is_named(text: str, sentence: str) -> None:
     assert complaint(written(text)).startswith(sentence)
+
+
+def test_a_section_in_the_environment_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BANTER_BRAIN", "{")
+    assert complaint().startswith("environment variable BANTER_BRAIN: not valid JSON")
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
