@@ -11,6 +11,7 @@ from bots.database import Database
 from bots.messages import Command, Incoming
 from bots.options import DatabaseSettings
 from bots.orders import OF_ANOTHER, ORDERS
+from bots.rights import UNNAMED
 from bots.testing.brains import EchoBrain
 
 
@@ -103,7 +104,7 @@ async def test_settings_are_kept_per_chat_and_mistakes_are_named(new_stage: Make
         assert "decoding sample " in told
         assert "temperature 1.25 " in (await said(stage, "/settings", chat="2"))[0]
         assert "did you mean 'temperature'" in (await said(stage, "/settings temprature 1"))[0]
-        assert "less than or equal to 10" in (await said(stage, "/settings temperature 99"))[0]
+        assert "a finite number" in (await said(stage, "/settings temperature 99"))[0]
         assert "less than or equal to 10" in (await said(stage, "/settings temperature nan"))[0]
         await said(stage, "/settings default")
         assert "temperature 1.25 " in (await said(stage, "/settings"))[0]
@@ -203,6 +204,19 @@ async def test_what_is_said_after_forget_is_answered_even_if_it_was_waiting_then
         answers = await stage.answers(4)
     assert [answers[0], answers[1], answers[3]] == ["re: one", "re: two", "re: three"]
     assert await stage.rows("SELECT text FROM turns") == [("three",), ("re: three",)]
+
+
+@pytest.mark.parametrize("name", ["export", "forget"])
+async def test_whom_the_platform_does_not_name_reaches_nobodys_data(name: str, new_stage: MakeStage) -> None:
+    stage = new_stage()
+    async with stage.running():
+        await stage.put(Incoming("a secret", stage.origin("1", "ann")))
+        await stage.put(Incoming("who am I?", stage.origin("2", "")))
+        await stage.answers(2)
+        await stage.put(Command(name, origin=stage.origin("2", "")))
+        assert (await stage.answers(3))[-1] == UNNAMED
+        assert stage.sent[-1].document is None
+    assert await stage.rows("SELECT count(*) FROM turns") == [(4,)]
 
 
 async def test_privacy_tells_what_is_kept(new_stage: MakeStage) -> None:
