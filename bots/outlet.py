@@ -13,7 +13,7 @@ from bots.window import Window
 
 SEND_TIMEOUT_S = 30.0
 _TYPING_AFTER_S = 0.2  # a quick answer needs no sign
-FEW = 1  # what a kill can repeat while sends are quick; at 60 ms per request 16 messages a second
+FEW = 1  # what a kill can repeat while nobody waits; at 60 ms per request 16 messages a second
 _MANY = 256
 _log = logging.getLogger(__name__)
 

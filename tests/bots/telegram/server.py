@@ -55,6 +55,7 @@ class BotApiServer:
     commands: list[Params] = field(default_factory=list)
     webhook: Params = field(default_factory=lambda: {"url": ""})
     fault: Fault | None = None
+    send_s: float = 0.0  # how long each message takes to be sent
     refusals: dict[str, Refused] = field(default_factory=dict)  # by chat id, what sends to it meet
     num_confirmed: int = 0
     next_update: int = 1000
@@ -170,6 +171,7 @@ class BotApiServer:
         if method == "getUpdates":
             return await self._get_updates(params)
         if method in SENDS:
+            await asyncio.sleep(self.send_s)
             return self._send(params)
         if method == "editMessageText":
             return self._edit(params)
