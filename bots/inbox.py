@@ -21,6 +21,7 @@ from bots.records import Draft
 from bots.tables import chats, inbox, outbox
 
 TOO_MUCH = "That is a lot at once. Give me a minute, then go on, please."
+TOO_MANY = "More is being said here than I can answer. Give me a minute, please."
 _MAX_KEYS = 500  # in one query
 _COUNT_EVERY_S = 0.5
 
@@ -166,8 +167,7 @@ class Inbox:
         judged = list(zip(wanted, verdicts, strict=True))
         rows = [self._row(event, known[event.origin.chat].id, verdict, now) for event, verdict in judged]
         insert_missing(connection, inbox, rows)
-        told = [event.origin for event, verdict in judged if verdict == "told"]
-        insert_missing(connection, outbox, [_notice(one, known[one.chat].id, now) for one in told])
+        _tell(connection, [(event.origin, known[event.origin.chat].id, one) for event, one in judged], now)
         _touch(connection, wanted, known, now)
 
     def _is_wanted(self, event: Request, chat: Found | None) -> bool:
@@ -271,11 +271,21 @@ def _new_chats(connection: Connection, origins: Sequence[Origin]) -> dict[ChatKe
     return _chats(connection, {origin.chat for origin in origins})
 
 
-def _notice(origin: Origin, chat_id: int, now: float) -> dict[str, Any]:
-    draft = Draft(
-        TOO_MUCH, reply_to="" if origin.is_private else origin.message_id, answer_by=origin.answer_by
-    )
-    return outbox_row(chat_id, f"{origin.chat.adapter}/{origin.chat.bot}/{origin.key}", 0, draft, now)
+def _tell(connection: Connection, judged: Iterable[tuple[Origin, int, Verdict]], now: float) -> None:
+    """Notices to those, and in those chats, from whom too much came."""
+    rows = []
+    for origin, chat_id, verdict in judged:
+        if verdict == "told":
+            to = "" if origin.is_private else origin.message_id
+            draft = Draft(TOO_MUCH, reply_to=to, answer_by=origin.answer_by)
+        elif verdict == "chat told":
+            draft = Draft(TOO_MANY)
+        else:
+            continue
+        rows.append(
+            outbox_row(chat_id, f"{origin.chat.adapter}/{origin.chat.bot}/{origin.key}", 0, draft, now)
+        )
+    insert_missing(connection, outbox, rows)
 
 
 def _touch(
