@@ -14,14 +14,22 @@ from bots.batching import Batcher
 from bots.database import Database, any_of, insert_missing
 from bots.errors import Busy
 from bots.gates import Gate, Verdict
-from bots.messages import ChatKey, Command, Event, Incoming, MessageRef, Moved, Origin, Presence, Request
+from bots.messages import (
+    ChatKey,
+    Command,
+    Edited,
+    Event,
+    Incoming,
+    MessageRef,
+    Moved,
+    Origin,
+    Presence,
+    Request,
+)
 from bots.options import RunSettings
-from bots.outbox import outbox_row
-from bots.records import Draft
+from bots.outbox import notices
 from bots.tables import chats, inbox, outbox
 
-TOO_MUCH = "That is a lot at once. Give me a minute, then go on, please."
-TOO_MANY = "More is being said here than I can answer. Give me a minute, please."
 _MAX_KEYS = 500  # in one query
 _COUNT_EVERY_S = 0.5
 
@@ -132,11 +140,12 @@ class Inbox:
             fresh = _unknown(connection, events)
             moves = [event for event in fresh if isinstance(event, Presence | Moved)]
             requests = [event for event in fresh if isinstance(event, Request)]
-            rest = [event for event in fresh if not isinstance(event, Presence | Moved | Request)]
+            rest = [event for event in fresh if not isinstance(event, Presence | Moved | Request | Edited)]
             happenings.note(connection, moves, now)
             if requests:
                 self._keep(connection, requests, now)
-            happenings.note(connection, rest, now)
+            edits = [event for event in fresh if isinstance(event, Edited)]
+            happenings.note(connection, [*self._heard(connection, edits, now), *rest], now)
 
         await self._database.write(write)
         return [None] * len(offers)
@@ -162,13 +171,28 @@ class Inbox:
         for event in wanted:
             key = event.origin.chat
             taken[key] = taken.get(key, known[key].num_waiting) + 1
-            asked.append((event.origin, taken[key] <= self._settings.max_waiting_per_chat))
-        verdicts = self._gate.take(connection, asked, now)
-        judged = list(zip(wanted, verdicts, strict=True))
+            has_room = taken[key] <= self._settings.max_waiting_per_chat
+            asked.append((event.origin, known[key].id, has_room))
+        judged = list(zip(wanted, self._judge(connection, asked, now), strict=True))
         rows = [self._row(event, known[event.origin.chat].id, verdict, now) for event, verdict in judged]
         insert_missing(connection, inbox, rows)
-        _tell(connection, [(event.origin, known[event.origin.chat].id, one) for event, one in judged], now)
         _touch(connection, wanted, known, now)
+
+    def _heard(self, connection: Connection, edits: Sequence[Edited], now: float) -> list[Edited]:
+        """Edits that change what waits; they count as messages do."""
+        changing = happenings.changing(connection, edits)
+        asked = [(event.origin, chat_id, True) for event, chat_id in changing]
+        verdicts = self._judge(connection, asked, now)
+        return [event for (event, _), one in zip(changing, verdicts, strict=True) if one == "heard"]
+
+    def _judge(
+        self, connection: Connection, asked: Sequence[tuple[Origin, int, bool]], now: float
+    ) -> list[Verdict]:
+        """Count them, each with its chat's row and whether there is room, and give notice where it is due."""
+        verdicts = self._gate.take(connection, [(origin, room) for origin, _, room in asked], now)
+        told = [(*one[:2], verdict) for one, verdict in zip(asked, verdicts, strict=True)]
+        insert_missing(connection, outbox, notices(told, now))
+        return verdicts
 
     def _is_wanted(self, event: Request, chat: Found | None) -> bool:
         """What nobody asked the bot, in a chat where it never speaks unasked, is not even stored."""
@@ -206,23 +230,6 @@ class Inbox:
             return secrets.randbits(32)
         digest = blake2b(f"{self._seed}/{origin.chat}/{origin.key}".encode(), digest_size=4).digest()
         return int.from_bytes(digest, "big")
-
-
-class InboxSink:
-    """One adapter's door to the inbox."""
-
-    def __init__(self, inbox: Inbox, adapter: str, report: Callable[[Any], None]) -> None:
-        self._inbox, self._adapter, self.report = inbox, adapter, report
-
-    async def accept(self, *events: Event) -> None:
-        """Return after the commit of all."""
-        for event in events:
-            assert event.origin.chat.adapter == self._adapter, "an event of another adapter"
-        await self._inbox.accept(events)
-
-    async def last_seen(self, bot: str) -> Sequence[MessageRef]:
-        """As the inbox knows it."""
-        return await self._inbox.last_seen(self._adapter, bot)
 
 
 def _unknown(connection: Connection, events: Mapping[tuple[str, str, str], Event]) -> list[Event]:
@@ -269,23 +276,6 @@ def _new_chats(connection: Connection, origins: Sequence[Origin]) -> dict[ChatKe
     ]
     insert_missing(connection, chats, rows)
     return _chats(connection, {origin.chat for origin in origins})
-
-
-def _tell(connection: Connection, judged: Iterable[tuple[Origin, int, Verdict]], now: float) -> None:
-    """Notices to those, and in those chats, from whom too much came."""
-    rows = []
-    for origin, chat_id, verdict in judged:
-        if verdict == "told":
-            to = "" if origin.is_private else origin.message_id
-            draft = Draft(TOO_MUCH, reply_to=to, answer_by=origin.answer_by)
-        elif verdict == "chat told":
-            draft = Draft(TOO_MANY)
-        else:
-            continue
-        rows.append(
-            outbox_row(chat_id, f"{origin.chat.adapter}/{origin.chat.bot}/{origin.key}", 0, draft, now)
-        )
-    insert_missing(connection, outbox, rows)
 
 
 def _touch(

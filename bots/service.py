@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
@@ -22,9 +23,9 @@ from bots.delivery import Delivery
 from bots.errors import AdapterError, AdapterUnauthorized, BotError, SettingsError
 from bots.gates import Gate
 from bots.gifs import Gifs
-from bots.inbox import Inbox, InboxSink
+from bots.inbox import Inbox
 from bots.ledger import Ledger
-from bots.messages import Adapter, Health
+from bots.messages import Adapter, Event, Health, MessageRef
 from bots.outlet import Outlet
 from bots.sections import misshapen, secrets
 from bots.settings import Settings
@@ -69,6 +70,23 @@ def secrets_of(settings: Settings, adapters: Sequence[Enabled]) -> list[str]:
     values = [settings.database.url, settings.gifs.api_key]
     values += [getattr(one.config, name) for one in adapters for name in secrets(one.kind.Config)]
     return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+
+
+class InboxSink:
+    """One adapter's door to the inbox."""
+
+    def __init__(self, inbox: Inbox, adapter: str, report: Callable[[Any], None]) -> None:
+        self._inbox, self._adapter, self.report = inbox, adapter, report
+
+    async def accept(self, *events: Event) -> None:
+        """Return after the commit of all."""
+        for event in events:
+            assert event.origin.chat.adapter == self._adapter, "an event of another adapter"
+        await self._inbox.accept(events)
+
+    async def last_seen(self, bot: str) -> Sequence[MessageRef]:
+        """As the inbox knows it."""
+        return await self._inbox.last_seen(self._adapter, bot)
 
 
 class Service:
