@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, exists, or_, select, union, update
 
-from bots.database import upsert
+from bots.database import EMPTY_LOG, upsert
 from bots.errors import NobodyNamed
 from bots.tables import buckets, chats, feedback, forgotten, inbox, outbox, replies, turns
 
@@ -102,6 +102,7 @@ def forget(connection: Connection, adapter: str, user_id: str, until: int | None
     connection.execute(delete(buckets).where(buckets.c.id == f"person/{adapter}/{user_id}"))
     _leave_empty(connection, private)
     upsert(connection, forgotten, [{"id": digest(adapter, user_id), "forgotten_at": time.time()}])
+    connection.info[EMPTY_LOG] = True
     return num_turns
 
 

@@ -104,8 +104,8 @@ async def test_settings_are_kept_per_chat_and_mistakes_are_named(new_stage: Make
         assert "decoding sample " in told
         assert "temperature 1.25 " in (await said(stage, "/settings", chat="2"))[0]
         assert "did you mean 'temperature'" in (await said(stage, "/settings temprature 1"))[0]
-        assert "a finite number" in (await said(stage, "/settings temperature 99"))[0]
-        assert "less than or equal to 10" in (await said(stage, "/settings temperature nan"))[0]
+        assert "less than or equal to 10" in (await said(stage, "/settings temperature 99"))[0]
+        assert "a finite number" in (await said(stage, "/settings temperature nan"))[0]
         await said(stage, "/settings default")
         assert "temperature 1.25 " in (await said(stage, "/settings"))[0]
 
@@ -192,6 +192,17 @@ async def test_forget_deletes_all_of_one_person_and_nothing_of_others(new_stage:
     assert await stage.rows("SELECT count(*) FROM forgotten") == [(1,)]
     for table in ("inbox", "outbox", "replies"):
         assert "my secret" not in str(await stage.rows(f"SELECT * FROM {table}"))
+
+
+async def test_forgotten_words_are_in_no_file(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    async with stage.running():
+        await said(stage, "SECRETWORDS", chat="1")
+        await said(stage, "other", chat="2", user="bo")
+        await said(stage, "/forget", chat="1")
+        kept = {file.name: file.read_bytes() for file in tmp_path.glob("banter.db*")}  # noqa: ASYNC240
+        assert "banter.db" in kept
+        assert [name for name, content in kept.items() if b"SECRETWORDS" in content] == []
 
 
 async def test_what_is_said_after_forget_is_answered_even_if_it_was_waiting_then(
