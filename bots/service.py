@@ -35,6 +35,7 @@ from brain.persona import Persona
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _STEADY_S = 1.0, 60.0, 60.0
 _SAME_SIGNAL_S = 0.5  # a program that started us and the terminal may both pass on one Ctrl-C
 _CLOSE_S = 1.5  # for adapters to end once nothing is being answered any more
+_CLOSE_LEAST_S, _CLOSED_AFTER_S = 0.3, 6.5  # whoever stopped us waits no longer than 8 s, and cannot be late
 _log = logging.getLogger(__name__)
 
 
@@ -150,11 +151,17 @@ class Service:
             await asyncio.wait([working])
             for task in adapters:
                 task.cancel()
-            await asyncio.wait(adapters, timeout=_CLOSE_S)
+            await asyncio.wait(adapters, timeout=self._left_to_close())
             await self._workers.give_back()
             for task in (*writing, ended):
                 task.cancel()
         _log.info("stopped")
+
+    def _left_to_close(self) -> float:
+        """Seconds for the adapters; what was answered slowly leaves less of them."""
+        if not self._ending.is_set():
+            return _CLOSE_S
+        return max(_CLOSE_LEAST_S, min(_CLOSE_S, self._asked_at + _CLOSED_AFTER_S - time.monotonic()))
 
     def stop(self) -> None:
         """The first signal ends in order, a later one at once: what was accepted is safe either way."""
@@ -201,6 +208,7 @@ class Service:
         self._workers.wake()
         try:
             await adapter.run(sink)
+            await self._workers.finish(outlet.name)  # a pipe that ended still gets its answers
         finally:
             outlet.adapter = None
 
