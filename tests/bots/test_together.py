@@ -159,6 +159,27 @@ def most_memory(process: int) -> int:
     return most
 
 
+async def test_asked_to_end_while_all_sends_hang_it_ends_in_time(tmp_path: Path) -> None:
+    async with crowds.telegram() as crowd:
+        crowd.server.send_s = 3600.0
+        bot = Bot(tmp_path, [crowd], timeout_s=10.0)
+        process = await bot.start()
+        try:
+            await until(lambda: bot.count(crowd, "connected") > 0, bot.log)
+            for chat in range(30):
+                await crowd.say(chat, "hello")
+            await until(lambda: len(crowd.server.called("sendMessage")) > 9, bot.log)
+            started = time.monotonic()
+            process.terminate()
+            assert await asyncio.wait_for(process.wait(), 10) == 0
+            seconds = time.monotonic() - started
+            print(f"ended after {seconds:.1f} s")
+            assert seconds < 7.5
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
 @pytest.mark.parametrize("name", ["discord", "telegram"])
 async def test_a_slow_brain_stops_no_heart_and_a_flood_drowns_nobody(name: str, tmp_path: Path) -> None:
     async with getattr(crowds, name)() as crowd:
