@@ -21,6 +21,7 @@ from bots.events import (
     Reaction,
     Request,
     User,
+    is_named,
     storable,
 )
 
@@ -54,6 +55,7 @@ __all__ = [
     "Table",
     "Usage",
     "User",
+    "is_named",
     "storable",
 ]
 

@@ -134,7 +134,8 @@ class TelegramAdapter:
                 await asyncio.sleep(pulse.is_down(error))
             else:
                 commands = frozenset(usage.name for usage in self._usages)
-                return Me(str(user.id), user.username or "", self._config.names, commands)
+                names = self._config.names or (user.first_name,)
+                return Me(str(user.id), user.username or "", names, commands)
 
     async def _publish(self, client: Client) -> None:
         if not self._usages:
