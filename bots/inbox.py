@@ -27,7 +27,7 @@ from bots.messages import (
     Request,
 )
 from bots.options import RunSettings
-from bots.outbox import notices
+from bots.outbox import NOT_HERE, NOT_NOW, notices
 from bots.tables import chats, inbox, outbox
 
 _MAX_KEYS = 500  # in one query
@@ -89,6 +89,7 @@ class Inbox:
         seed: int | None = None,
     ) -> None:
         """`wake` is called after each commit; with a `seed` each event's own is made from it and its key."""
+        self.dismiss: Callable[[Origin, str], None] = lambda origin, text: None  # told what gets no answer
         self._database, self._gate, self._settings = database, gate, settings
         self._wake, self._seed = wake, seed
         self._batcher = Batcher(self._write)
@@ -113,7 +114,11 @@ class Inbox:
             assert event.origin.key, f"{type(event).__name__} has no key"
         if not self._is_open:
             raise Busy("stopping")
-        if let_in := [event for event in events if self._gate.lets_in(event.origin)]:
+        let_in = [event for event in events if self._gate.lets_in(event.origin)]
+        for event in events if len(let_in) < len(events) else ():
+            if event not in let_in:
+                self.dismiss(event.origin, NOT_HERE)
+        if let_in:
             await self._batcher.add(let_in)
             self._wake()
 
@@ -135,19 +140,20 @@ class Inbox:
             for one in offer
         }
 
-        def write(connection: Connection) -> None:
+        def write(connection: Connection) -> list[Origin]:
             self._refuse_when_full(connection, len(events), now)
             fresh = _unknown(connection, events)
             moves = [event for event in fresh if isinstance(event, Presence | Moved)]
             requests = [event for event in fresh if isinstance(event, Request)]
             rest = [event for event in fresh if not isinstance(event, Presence | Moved | Request | Edited)]
             happenings.note(connection, moves, now)
-            if requests:
-                self._keep(connection, requests, now)
+            refused = self._keep(connection, requests, now) if requests else []
             edits = [event for event in fresh if isinstance(event, Edited)]
             happenings.note(connection, [*self._heard(connection, edits, now), *rest], now)
+            return refused
 
-        await self._database.write(write)
+        for origin in await self._database.write(write):
+            self.dismiss(origin, NOT_NOW)
         return [None] * len(offers)
 
     def _refuse_when_full(self, connection: Connection, num_new: int, now: float) -> None:
@@ -159,13 +165,14 @@ class Inbox:
             raise Busy
         self._num_waiting += num_new
 
-    def _keep(self, connection: Connection, requests: Sequence[Request], now: float) -> None:
+    def _keep(self, connection: Connection, requests: Sequence[Request], now: float) -> list[Origin]:
+        """Write them; those that are refused without a notice."""
         known = _chats(connection, {event.origin.chat for event in requests})
         wanted = [event for event in requests if self._is_wanted(event, known.get(event.origin.chat))]
         if missing := [event.origin for event in wanted if event.origin.chat not in known]:
             known |= _new_chats(connection, missing)
         if not wanted:
-            return
+            return []
         taken: dict[ChatKey, int] = {}
         asked = []
         for event in wanted:
@@ -177,6 +184,7 @@ class Inbox:
         rows = [self._row(event, known[event.origin.chat].id, verdict, now) for event, verdict in judged]
         insert_missing(connection, inbox, rows)
         _touch(connection, wanted, known, now)
+        return [event.origin for event, verdict in judged if verdict in ("refused", "chat told")]
 
     def _heard(self, connection: Connection, edits: Sequence[Edited], now: float) -> list[Edited]:
         """Edits that change what waits; they count as messages do."""
@@ -286,8 +294,5 @@ def _touch(
     for event in events:
         chat_id = known[event.origin.chat].id
         newest[chat_id] = event.origin.message_id or newest.get(chat_id, "")
-    rows = [
-        {"chat_row": chat_id, "newest": message_id, "now": now}
-        for chat_id, message_id in sorted(newest.items())
-    ]
+    rows = [{"chat_row": chat_id, "newest": last, "now": now} for chat_id, last in sorted(newest.items())]
     connection.execute(_TOUCH, rows)

@@ -10,6 +10,8 @@ from bots.records import Draft
 from bots.split import split
 
 TOO_MUCH = "That is a lot at once. Give me a minute, then go on, please."
+NOT_HERE = "You cannot use this bot here."
+NOT_NOW = "That was too much at once; try again in a minute."
 TOO_MANY = "More is being said here than I can answer. Give me a minute, please."
 _NONCE_BYTES = 12  # 24 letters: Discord takes 25
 

@@ -25,7 +25,7 @@ from bots.gates import Gate
 from bots.gifs import Gifs
 from bots.inbox import Inbox
 from bots.ledger import Ledger
-from bots.messages import Adapter, Event, Health, MessageRef
+from bots.messages import Adapter, Event, Health, MessageRef, Origin
 from bots.outlet import Outlet
 from bots.sections import misshapen, secrets
 from bots.settings import Settings
@@ -108,6 +108,7 @@ class Service:
         self._inbox = Inbox(self._database, gate, run, self._workers.wake, settings.seed)
         self._outlets = {one.kind.name: _outlet(one) for one in adapters}
         self._workers.outlets = self._outlets
+        self._inbox.dismiss = self._dismiss
         self._workers.num_turns = max(settings.brain.max_turns, 2 * settings.brain.checks.echo_turns) + 1
         self._ending, self._asked_at = asyncio.Event(), 0.0
         self._final: list[AdapterError] = []
@@ -156,6 +157,10 @@ class Service:
             for task in (*writing, ended):
                 task.cancel()
         _log.info("stopped")
+
+    def _dismiss(self, origin: Origin, text: str) -> None:
+        if outlet := self._outlets.get(origin.chat.adapter):
+            outlet.dismiss(origin, text)
 
     def _left_to_close(self) -> float:
         """Seconds for the adapters; what was answered slowly leaves less of them."""

@@ -13,6 +13,7 @@ import pytest
 from crowds import AnyCrowd, DiscordCrowd, TelegramCrowd
 from killing import CONFIG, install, started
 
+from bots.outbox import NOT_HERE, NOT_NOW
 from bots.testing import Fault
 from tests.bots.telegram.people import People
 
@@ -214,3 +215,26 @@ async def test_a_slow_brain_stops_no_heart_and_a_flood_drowns_nobody(name: str, 
         assert bot.count(crowd, "degraded") == 0
         assert [crowd.heard(chat) for chat in range(1, 201)] == [["re: hello"]] * 200
         assert len([text for text in flooded if not text.startswith("re: ")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("gates", "sentence"),
+    [("person_burst = 1\nperson_per_min = 0.001", NOT_NOW), ('deny_users = ["2000"]', NOT_HERE)],
+)
+async def test_a_refused_slash_command_does_not_stay_thinking(
+    gates: str, sentence: str, tmp_path: Path
+) -> None:
+    async with crowds.discord() as crowd:
+        bot = Bot(tmp_path, [crowd])
+        config = tmp_path / "config.toml"
+        config.write_text(config.read_text().replace("person_burst = 0", gates))
+        process = await bot.start()
+        try:
+            await until(lambda: bot.count(crowd, "connected") > 0, bot.log)
+            talks = [await crowd.server.command("help") for _ in range(4)]
+            whispered = crowd.server.world.whispered
+            await until(lambda: sentence in whispered, bot.log)
+            await until(lambda: all(talk.answer is None or talk.answer["content"] for talk in talks), bot.log)
+        finally:
+            process.kill()
+            await process.wait()
