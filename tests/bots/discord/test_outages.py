@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from discord_server import ANN, BOT, DIRECT, GUILD, PUBLIC, DiscordServer, running, until
 
+from bots.discord import history
 from bots.discord.adapter import DiscordAdapter
 from bots.messages import Command, Incoming, Outgoing
 from bots.testing import RecordingSink
@@ -195,6 +196,22 @@ async def test_a_history_that_cannot_be_read_now_stops_nobody(
         await sink.wait_for(lambda seen: seen.said() == ["one", "hello"])
         server.broken_path = ""
         await sink.wait_for(lambda seen: seen.said() == ["one", "hello", "two", "three"])
+
+
+async def test_a_very_long_absence_is_read_to_its_end(
+    server: DiscordServer, sink: RecordingSink, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history, "MAX_PAGES", 1)
+    async with running(server.adapter(), sink):
+        await server.say("one")
+        await sink.wait_for(lambda seen: seen.said() == ["one"])
+    for number in range(history.PAGE_LEN):
+        await server.say(f"missed {number}")
+    server.gateway.sessions[-1].is_valid = False
+    await server.say("are you there?")
+    async with running(server.adapter(), sink):
+        await sink.wait_for(lambda seen: len(seen.said()) == history.PAGE_LEN + 2)
+    assert sink.said()[-1] == "are you there?"
 
 
 async def test_what_does_not_fit_into_memory_comes_from_the_history(
