@@ -72,7 +72,7 @@ class ReplayConfig(Options):
 
     share: _Share = 0.0  # of the trained tokens of a pass; 0 = off
     data: tuple[str, ...] = ()  # FILE or FILE@RATE to draw from; empty = talks that the base makes up
-    sessions: Annotated[int, Field(ge=2)] = 600  # how many talks the base makes up
+    sessions: Annotated[int, Field(ge=2)] = 200  # how many talks the base makes up
     session_len: Annotated[int, Field(ge=16)] = 160  # tokens of each
 
 

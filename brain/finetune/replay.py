@@ -23,7 +23,7 @@ from brain.finetune.corpus import Encoded
 from brain.finetune.sessions import read_sessions, sample, split_rate
 
 FILE_NAME = "replay.jsonl"
-ROWS = 64  # talks made up at once
+ROWS = 100  # talks made up at once
 TOP_P = 0.95  # of what the base could say next; the rest is noise that a small model should not learn again
 SOURCE = "base"
 
