@@ -64,7 +64,6 @@ class LoraConfig(Options):
     alpha: Annotated[float, Field(gt=0)] = 16.0  # updates are scaled by alpha / rank
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # on the updates' inputs
     targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("c_attn", "c_proj", "c_fc")
-    embeddings: bool = False  # also train the embedding, and with it the head; stored whole
 
 
 class ReplayConfig(Options):

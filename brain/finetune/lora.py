@@ -4,6 +4,7 @@ Source: Hu et al. 2022. GPT-2 in transformers keeps its matrices as Conv1D, [in,
 """
 
 import importlib.util
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,7 +35,7 @@ def require_base(config: TrainConfig) -> None:
 
 
 def with_lora(model: "PreTrainedModel", config: LoraConfig) -> "PreTrainedModel":
-    """Lay fresh LoRA weights over `model`; only they (and the embedding, if asked for) can be trained.
+    """Lay fresh LoRA weights over `model`; only they can be trained.
 
     Draws from torch's random state. The update begins at zero, so the outputs are those of the base.
 
@@ -43,19 +44,17 @@ def with_lora(model: "PreTrainedModel", config: LoraConfig) -> "PreTrainedModel"
     """
     import peft
 
-    whole = ["wte"] if config.embeddings else None
     options = peft.LoraConfig(
         r=config.rank,
         lora_alpha=config.alpha,  # type: ignore[arg-type]  # a float does as well
         lora_dropout=config.dropout,
         target_modules=list(config.targets),
-        modules_to_save=whole,
-        ensure_weight_tying=config.embeddings,  # the head is the embedding, and stays it
         fan_in_fan_out=_has_conv1d(model, config.targets),
         task_type="CAUSAL_LM",
     )
     try:
-        return cast("PreTrainedModel", peft.get_peft_model(model, options))
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):  # peft's, about transformers
+            return cast("PreTrainedModel", peft.get_peft_model(model, options))
     except ValueError as error:
         raise ConfigError(
             f"lora_weights.targets: {', '.join(config.targets)}: no such matrices in this model; "

@@ -111,7 +111,9 @@ def write_model(
     """
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # transformers types it not
     with whole_folder(folder) as new:
-        model.save_pretrained(new, state_dict=None if state is None else dict(state))
+        # Asked about embeddings, peft would look for the base on the hub; none of ours are changed.
+        options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
+        model.save_pretrained(new, state_dict=None if state is None else dict(state), **options)
         if state is not None:
             _say_float32(new / "config.json")
         if encoder:

@@ -13,6 +13,8 @@ def write_plot(metrics: Path, picture: Path) -> bool:
     Returns:
         Whether it was drawn; without matplotlib, or with nothing to draw, it is not.
     """
+    if not metrics.exists():
+        return False
     rows = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
     if importlib.util.find_spec("matplotlib") is None or not any("loss" in row for row in rows):
         return False

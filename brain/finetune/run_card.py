@@ -80,11 +80,11 @@ def _memorisation(report: dict[str, Any] | None) -> list[str]:
         if report[role]
         for name, one in report[role].items()
     ]
-    canaries = report["canaries"]
+    canaries, limit = report["canaries"], f"{report['max_copied_share']:.0%}"
     return [
         "## Memorisation",
         f"Replies, greedy and drawn, that share {report['copied_tokens']} or more tokens in a row with "
-        f"one of the {report['training_lines']:,} training lines; at most {report['max_copied_share']:.0%} may.",
+        f"one of the {report['training_lines']:,} training lines; at most {limit} may.",
         "",
         "| | replies | copied | longest, tokens | longest, words | with contact data |",
         "|---|---|---|---|---|---|",

@@ -120,14 +120,14 @@ class RunLog:
     def step(
         self, position: Position, loss: float, lr: float, grad_norm: float, num_tokens: int, passes: float
     ) -> None:
-        """Note one optimiser step; every LOG_EVERY steps a line with the mean loss since the last.
+        """Note one optimiser step; every LOG_EVERY steps and at the end a line with the mean loss since.
 
         Args:
             passes: over the data so far, fractions included.
         """
         self._losses.append(loss)
         self._tokens += num_tokens
-        if not self._is_main or position.step % LOG_EVERY:
+        if not self._is_main or (position.step % LOG_EVERY and position.step != self._run["num_steps"]):
             return
         now = time.monotonic()
         seconds, mean = max(now - self._since, 1e-9), sum(self._losses) / len(self._losses)

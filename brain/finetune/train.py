@@ -209,6 +209,7 @@ def precision_of(optim: OptimConfig) -> str:
 def accelerator_for(optim: OptimConfig) -> Accelerator:
     """The processes of a run, and autocast where it is asked for."""
     accelerator = Accelerator(
+        cpu=not torch.cuda.is_available(),  # or torchrun's processes would not know of each other
         mixed_precision="bf16" if precision_of(optim) == "autocast" else "no",
         dynamo_backend="inductor" if optim.compile else "no",
     )
