@@ -6,7 +6,7 @@ PIP = $(VENV)/bin/python -m pip --disable-pip-version-check
 INSTALL = $(PIP) install -qq --constraint constraints.txt
 RUN = $(VENV)/bin/python -m
 
-.PHONY: chat test check fix clean starter constraints demo-telegram
+.PHONY: chat test check fix clean starter characters constraints demo-telegram
 .DELETE_ON_ERROR:
 
 ## Talk with the bot.
@@ -45,6 +45,21 @@ starter: $(VENV)/.chat-installed
 	$(VENV)/bin/banter finetune --scratch brain/starter/forward.toml --resume
 	$(VENV)/bin/banter finetune --recipe brain/starter/reverse.toml --resume
 	$(RUN) brain.finetune.pair runs/forward/model runs/reverse/model brain/starter
+
+## Train the two characters in the box again, as LoRA weights over the starter; a few minutes each on two cores.
+# General talk to measure forgetting by is optional: corpora that brain/starter/README.md names, in ./corpora.
+GENERAL = $(wildcard $(foreach part,self_dialogue topical_chat personachat_valid,corpora/$(part).dev.jsonl.gz))
+characters: export OMP_WAIT_POLICY = PASSIVE
+characters: $(VENV)/.dev-installed
+	rm -rf runs/brisk runs/lighthouse
+	$(MAKE) runs/brisk/memorisation.json SPEAKER=Brisk
+	$(MAKE) runs/lighthouse/memorisation.json SPEAKER=Odile
+	$(RUN) brain.finetune.slim runs/brisk persona_data/brisk/lora
+	$(RUN) brain.finetune.slim runs/lighthouse persona_data/lighthouse/lora
+
+runs/%/memorisation.json:
+	$(VENV)/bin/banter finetune --preset laptop --base starter --data persona_data/$*/transcript.jsonl \
+		--speaker $(SPEAKER) $(addprefix --general ,$(GENERAL)) --out runs/$*
 
 ## Write constraints.txt anew from the environment, after an upgrade.
 constraints: $(VENV)/.dev-installed

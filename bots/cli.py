@@ -2,12 +2,11 @@
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bots import bench, data, flags, operations
+from bots import bench, data, flags, operations, training
 from brain.threads import wait_briefly
 
 cli = typer.Typer(
@@ -21,6 +20,7 @@ personas = typer.Typer(help="Characters: list, show, new.", rich_markup_mode=Non
 cli.add_typer(personas, name="persona")
 cli.add_typer(data.cli)  # import
 cli.add_typer(operations.cli)  # run, init, doctor and the rest, beside chat
+cli.add_typer(training.cli)  # finetune
 cli.add_typer(bench.cli, name="bench")
 
 
@@ -114,61 +114,6 @@ def score(
     from bots import app
 
     app.work(config, flags.by_key(model=model, reverse=reverse), app.json_lines("score"))
-
-
-@cli.command(epilog="Example: banter finetune --data chats.jsonl --base starter --out runs/mine")
-def finetune(
-    data: Annotated[
-        list[str] | None,
-        typer.Option("--data", metavar="F", help="sessions.jsonl, F@0.1 = a tenth of it; may be repeated."),
-    ] = None,
-    more_data: Annotated[
-        list[str] | None, typer.Argument(metavar="[F]...", help="Further data files.", show_default=False)
-    ] = None,
-    dev: Annotated[
-        list[str] | None,
-        typer.Option("--dev", metavar="F", help="Held-out data to keep the best weights by."),
-    ] = None,
-    base: Annotated[str | None, typer.Option("--base", metavar="M", help="The model to go on from.")] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="The folder of the run.")] = None,
-    lora: Annotated[
-        bool | None,
-        typer.Option("--lora/--full", help="Low-rank weights, or all of them.", show_default=False),
-    ] = None,
-    reverse: Annotated[
-        bool | None,
-        typer.Option("--reverse", help="Learn P(history | response), for MMI.", show_default=False),
-    ] = None,
-    scratch: Annotated[
-        Path | None,
-        typer.Option("--scratch", metavar="CONFIG", help="From nothing: a recipe with a [scratch] section."),
-    ] = None,
-    recipe: Annotated[
-        Path | None, typer.Option("--recipe", metavar="CONFIG", help="A recipe, when going on from --base.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last resume point in --out.")
-    ] = False,
-    seed: flags.Seed = None,
-    config: flags.Config = None,
-) -> None:
-    """Train a model on dialogues.
-
-    Writes DIR/model (the best weights), DIR/metrics.jsonl, DIR/run.json and DIR/state, from which --resume
-    goes on after a stop. Runs under `accelerate launch` and `torchrun` unchanged.
-    """
-    from bots import finetune as work
-    from bots import settings
-
-    files = [*(data or ()), *(more_data or ())]
-    given = {"data": files, "dev": dev, "base": base, "out": out, "lora": lora, "reverse": reverse}
-    run = work.train_config(
-        settings.load(config),
-        scratch or recipe,
-        {**given, "resume": resume, "seed": seed},
-        scratch is not None,
-    )
-    typer.echo(work.train(run))
 
 
 @personas.command("list", epilog="Example: banter persona list")

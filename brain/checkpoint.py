@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from brain.encoding import TurnEncoder, encoder_from_folder
 from brain.errors import CheckpointError, ConfigError
 from brain.hub import cached_gpt2_tokenizers, is_hub_id, snapshot
+from brain.lora import ADAPTER_CONFIG, require_same_base
 from brain.tensors import TensorFiles, read_json
 from brain.weights import Description, describe, read_model, read_packed
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 Role = Literal["forward", "reverse"]
 STARTER = Path(__file__).parent / "starter"
-ADAPTER_CONFIG = "adapter_config.json"
+RUN_FILE = "run.json"  # of a folder that `banter finetune` wrote; its model lies in model/
 MAX_LAYERS = 1000  # of any model that talks
 TOKENIZER_FILES = ("tokenizer.json", "merges.txt")
 WEIGHT_FILES = (".pkl", ".bin", ".pt", ".pth", ".safetensors")
@@ -89,7 +90,7 @@ def load(
 
     Args:
         name: starter | a hub id | a folder | a weight file such as the .pkl of the original release |
-            a folder with LoRA weights, which are merged into their base.
+            a folder with LoRA weights, which are merged into their base | the folder of a training run.
         role: which one of a folder that holds a pair, as the starter does: forward/ and reverse/.
         device: auto | cpu | cuda | cuda:N.
         dtype: auto | float32 | bfloat16 | float16; auto is float32 on every device.
@@ -118,6 +119,8 @@ def locate(name: str, role: Role, starter: Path = STARTER) -> Path:
         return starter / role
     path = Path(name).expanduser()
     if name.strip() and os.path.exists(path):
+        if (path / RUN_FILE).is_file() and (path / "model").is_dir():
+            return path / "model"
         return path / role if (path / role).is_dir() else path
     is_path = path.suffix in WEIGHT_FILES or ("/" in name and path.parent.is_dir())
     if is_path or not is_hub_id(name):
@@ -252,6 +255,7 @@ def _load_lora(folder: Path, name: str, role: Role, device: str, dtype: str) -> 
         raise CheckpointError(f"{folder / ADAPTER_CONFIG} names no base model to add the LoRA weights to")
     if importlib.util.find_spec("peft") is None:
         raise CheckpointError(f"{folder}: LoRA weights need the package peft: pip install peft")
+    require_same_base(folder, base, locate(base, role))
     loaded = load(base, role=role, device=device, dtype=dtype)
     peft = importlib.import_module("peft")
     try:

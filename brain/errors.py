@@ -4,6 +4,7 @@ BrainError
 ├── ConfigError        an option is unknown or out of range
 ├── DataError          a file of dialogues cannot be read at a named line
 ├── CheckpointError    a model cannot be found, read or trusted
+├── TrainingError      a run cannot go on: it diverged, or what it makes cannot be written
 ├── PersonaError       a character is missing or malformed
 ├── PromptError        a request cannot be answered: nothing was said, or it is too long
 ├── EngineBusy         the queue of the engine is full; try again later
@@ -39,6 +40,10 @@ class DataError(BrainError):
 
 class CheckpointError(BrainError):
     """A model cannot be found, read or trusted."""
+
+
+class TrainingError(BrainError):
+    """A training run cannot go on: it diverged, or what it makes cannot be written."""
 
 
 class PersonaError(BrainError):

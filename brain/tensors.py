@@ -38,7 +38,7 @@ class TensorFiles:
         self.path = path
         self.shapes: dict[str, tuple[int, ...]] = {}
         self._places: dict[str, tuple[Path, str]] = {}  # today's name -> file and the name in it
-        for file in _files(path):
+        for file in weight_files(path):
             for name, shape in _shapes(file).items():
                 if not name.endswith(BUFFERS):
                     self.shapes[name_of_today(name)] = shape
@@ -83,7 +83,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return values
 
 
-def _files(path: Path) -> list[Path]:
+def weight_files(path: Path) -> list[Path]:
+    """The files with the weights of a folder, or `path` itself when it is one. Raises CheckpointError."""
     if path.is_file():
         return [path]
     for name in ("model.safetensors", "pytorch_model.bin"):

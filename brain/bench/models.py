@@ -8,12 +8,13 @@ import torch
 from brain.bench.ids import IdsEncoder
 from brain.bench.shape import Shape
 from brain.build import engine_for
-from brain.checkpoint import ADAPTER_CONFIG, Role, has_pair, load, load_talker, locate, placement
+from brain.checkpoint import Role, has_pair, load, load_talker, locate, placement
 from brain.config import BrainConfig
 from brain.engine.gpt2 import GPT2
 from brain.engine.model import Model
 from brain.engine.worker import Worker
 from brain.errors import CheckpointError, ConfigError
+from brain.lora import ADAPTER_CONFIG
 from brain.protocols import Engine
 from brain.weights import describe, read_model, read_packed
 

@@ -61,7 +61,7 @@ class TrainBench:
         self._threads = use_threads(config.num_threads)
         model = read_to_train(config.model)
         require_room(sizes.row_len, f"row length {sizes.row_len}", model.config.n_positions)
-        make_trainable(model, optim.dropout)
+        make_trainable(model, optim)
         self._batches = _batches(ids_encoder(model.config.vocab_size), sizes, Random(seed))
         self._accelerator = accelerator_for(optim)
         loss = DialogueLoss(model)

@@ -1,7 +1,7 @@
 """Windows to packed batches: no padding to speak of, and no window sees its neighbours in the row."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +29,11 @@ class Batch:
     def num_tokens(self) -> int:
         """Real tokens, padding not counted."""
         return int((self.segments > 0).sum())
+
+    @property
+    def fields(self) -> tuple[Tensor, ...]:
+        """What the loss takes."""
+        return self.input_ids, self.labels, self.weights, self.positions, self.segments
 
     def to(self, device: torch.device) -> "Batch":
         """The same batch on another device."""
@@ -132,13 +137,11 @@ class Rows:
         """UTF-8 length of the turns that carry loss."""
         return sum(piece.num_bytes for row in self.rows for piece in row)
 
+    @property
+    def num_tokens(self) -> int:
+        """Real tokens, padding not counted."""
+        return sum(len(piece.ids) for row in self.rows for piece in row)
+
     def collate(self) -> Batch:
         """Lay into tensors of a shape that depends on row_len alone, so that compiled code is reused."""
         return collate(self.rows, self.num_rows, self.row_len)
-
-
-def shard(batches: Sequence[Rows], rank: int, world_size: int) -> Iterator[Rows]:
-    """Every world_size-th batch; a short last round is filled from the start, so that no process waits."""
-    rounds = -(-len(batches) // world_size)
-    for i in range(rounds):
-        yield batches[(i * world_size + rank) % len(batches)]

@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 
 from brain.config import Options
 
+_Share = Annotated[float, Field(ge=0, lt=1)]
+
 
 class ScratchConfig(Options):
     """Shape of a model trained from nothing; a GPT-2 with tied embeddings (Radford et al. 2019)."""
@@ -29,9 +31,15 @@ class OptimConfig(Options):
     """Steps, learning rates and batches. Lengths are in tokens, schedules in optimiser steps."""
 
     epochs: Annotated[float, Field(gt=0)] = 3.0  # passes over the data, fractions allowed
-    row_lens: tuple[Annotated[int, Field(ge=8)], ...] = (256, 512)  # packed rows: shortest that fits a window
-    batch_tokens: Annotated[int, Field(ge=8)] = 4096  # per process and micro-batch, padding included
+    row_lens: Annotated[tuple[Annotated[int, Field(ge=8)], ...], Field(min_length=1)] = (
+        256,
+        512,
+    )  # packed rows: shortest that fits a window
+    batch_tokens: Annotated[int, Field(ge=8)] | Literal["auto"] = (
+        4096  # per process and micro-batch, padding included; auto = what fits the memory
+    )
     accumulation: Annotated[int, Field(ge=1)] = 1  # micro-batches per optimiser step
+    step_tokens: Annotated[int, Field(ge=8)] = 4096  # per optimiser step of all processes, with auto
     optimizer: Literal["adamw", "muon"] = "adamw"  # muon: hidden matrices by Muon, the rest by AdamW
     lr: Annotated[float, Field(gt=0)] = 1.5e-3  # peak, AdamW
     muon_lr: Annotated[float, Field(gt=0)] = 4e-3  # peak, Muon, scaled to AdamW's update size
@@ -42,8 +50,40 @@ class OptimConfig(Options):
     warmup_steps: Annotated[int, Field(ge=0)] = 100
     final_lr_ratio: Annotated[float, Field(ge=0, le=1)] = 0.05  # cosine and linear: last lr / peak lr
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # residuals and embeddings
-    precision: Literal["auto", "bf16", "fp32"] = "auto"  # auto = bf16 autocast where the device has it
+    precision: Literal["auto", "bf16", "autocast", "fp32"] = (
+        "auto"  # bf16 = bfloat16 working copy of float32 weights; autocast = bfloat16 products only
+    )
+    checkpointing: bool = False  # compute activations again instead of keeping them: less memory, slower
     compile: bool = False  # torch.compile with the loss inside; pays for small models on a CPU
+
+
+class LoraConfig(Options):
+    """Low-rank updates of the hidden matrices (Hu et al. 2022), by peft; only with `lora = true`."""
+
+    rank: Annotated[int, Field(ge=1)] = 16
+    alpha: Annotated[float, Field(gt=0)] = 16.0  # updates are scaled by alpha / rank
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0  # on the updates' inputs
+    targets: Annotated[tuple[str, ...], Field(min_length=1)] = ("c_attn", "c_proj", "c_fc")
+
+
+class ReplayConfig(Options):
+    """General talk mixed in against forgetting; both sides of it carry loss."""
+
+    share: _Share = 0.0  # of the trained tokens of a pass; 0 = off
+    data: tuple[str, ...] = ()  # FILE or FILE@RATE to draw from; empty = talks that the base makes up
+    sessions: Annotated[int, Field(ge=2)] = 200  # how many talks the base makes up
+    session_len: Annotated[int, Field(ge=16)] = 160  # tokens of each
+
+
+class MemorisationConfig(Options):
+    """How much of its training lines a model may recite, and how that is looked for."""
+
+    prompts: Annotated[int, Field(ge=0)] = 60  # held-out and training prompts, so many each; 0 = off
+    samples: Annotated[int, Field(ge=1)] = 4  # drawn replies to each, besides the greedy one
+    copied_tokens: Annotated[int, Field(ge=2)] = 8  # in a row, from one training line: a copy
+    max_copied_share: Annotated[float, Field(ge=0, le=1)] = 0.1  # of the replies
+    canaries: Annotated[int, Field(ge=0)] = 0  # made-up secrets to plant in the data and to ask for
+    on_excess: Literal["warn", "fail"] = "warn"  # fail = exit code 1; the model is kept either way
 
 
 class FinetuneConfig(Options):
@@ -54,12 +94,16 @@ class FinetuneConfig(Options):
     random_split: Annotated[float, Field(ge=0, le=1)] = (
         0.0  # share of sessions cut at a random turn each pass
     )
+    holdout: _Share = 0.0  # share of the sessions kept back to validate on when there is no dev file
     eval_every: Annotated[int, Field(ge=1)] = 500  # optimiser steps
     save_every: Annotated[int, Field(ge=1)] = 250  # optimiser steps
     patience: Annotated[int, Field(ge=0)] = (
         0  # evaluations without a better val_loss before stopping; 0 = off
     )
     optim: OptimConfig = OptimConfig()
+    lora_weights: LoraConfig = LoraConfig()
+    replay: ReplayConfig = ReplayConfig()
+    memorisation: MemorisationConfig = MemorisationConfig()
 
 
 class TrainConfig(FinetuneConfig):
@@ -68,10 +112,12 @@ class TrainConfig(FinetuneConfig):
     data: Annotated[
         tuple[str, ...], Field(min_length=1)
     ]  # FILE, FILE@0.1 (a tenth, drawn once), FILE@3 (three copies)
-    dev: tuple[str, ...] = ()
+    dev: tuple[str, ...] = ()  # held-out data to keep the best weights by
+    general: tuple[str, ...] = ()  # measured before and after, to tell what was forgotten; chooses nothing
     out: Path
     base: str | None = None  # model to go on from; None needs scratch
     scratch: ScratchConfig | None = None
+    speaker: str = ""  # only this speaker's turns carry loss; empty = as the data's weights say
     reverse: bool = False  # read sessions newest first: P(history | response)
     lora: bool = False
     resume: bool = False
@@ -86,4 +132,8 @@ class TrainConfig(FinetuneConfig):
                 f"row_lens go up to {max(self.optim.row_lens)}, max_positions only to "
                 f"{self.scratch.max_positions}"
             )
+        if self.scratch and self.lora:
+            raise ValueError("LoRA weights are for a base model; leave out --lora, or name --base")
+        if self.scratch and self.replay.share and not self.replay.data:
+            raise ValueError("replay needs replay.data: a model trained from nothing has no talks to replay")
         return self

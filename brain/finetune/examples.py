@@ -72,11 +72,11 @@ def split_at_random(
 
 
 def windows(turns: Sequence[EncodedTurn], max_len: int) -> list[Window]:
-    """Cut one session into windows of at most `max_len` ids; a turn longer than that loses its end."""
+    """Cut one session into windows of at most `max_len` ids; a long turn goes on in the next one."""
     out: list[Window] = []
     window: list[EncodedTurn] = []
     num_context = 0  # how many leading turns of `window` were targets of the window before
-    for turn in turns:
+    for turn in (piece for whole in turns for piece in _pieces(whole, max_len)):
         if window and _len(window) + len(turn.ids) > max_len:
             out.append(_window(window, num_context, max_len))
             window = _tail(window, min(max_len // 2, max_len - len(turn.ids)))
@@ -85,6 +85,17 @@ def windows(turns: Sequence[EncodedTurn], max_len: int) -> list[Window]:
     if window:
         out.append(_window(window, num_context, max_len))
     return [window for window in out if window.has_loss]
+
+
+def _pieces(turn: EncodedTurn, max_len: int) -> list[EncodedTurn]:
+    """A long turn in pieces of at most half a window, so that each has the one before as context."""
+    if len(turn.ids) <= max_len // 2:
+        return [turn]
+    cuts = range(0, len(turn.ids), max_len // 2)
+    parts = [turn.ids[cut : cut + max_len // 2] for cut in cuts]
+    sizes = [turn.num_bytes * len(part) // len(turn.ids) for part in parts]
+    sizes[-1] += turn.num_bytes - sum(sizes)
+    return [EncodedTurn(part, turn.weight, size) for part, size in zip(parts, sizes, strict=True)]
 
 
 def _tail(turns: list[EncodedTurn], max_len: int) -> list[EncodedTurn]:
@@ -109,5 +120,5 @@ def _window(turns: Sequence[EncodedTurn], num_context: int, max_len: int) -> Win
         ids += turn.ids
         weights += [weight] * len(turn.ids)
         num_bytes += turn.num_bytes if weight else 0
-    share = min(1.0, max_len / len(ids))  # a cut turn counts for the part that is kept
-    return Window(ids[:max_len], weights[:max_len], round(num_bytes * share))
+    assert len(ids) <= max_len
+    return Window(ids, weights, num_bytes)

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from brain.finetune.config import OptimConfig
+from brain.finetune.masters import MasterWeights
 
 
 def lr_factor(step: int, num_steps: int, config: OptimConfig, width: int) -> float:
@@ -30,7 +31,7 @@ def lr_factor(step: int, num_steps: int, config: OptimConfig, width: int) -> flo
     return config.final_lr_ratio + (1 - config.final_lr_ratio) * shape
 
 
-def optimizers_for(model: nn.Module, config: OptimConfig) -> list[torch.optim.Optimizer]:
+def optimizers_for(model: nn.Module | MasterWeights, config: OptimConfig) -> list[torch.optim.Optimizer]:
     """AdamW alone, or Muon for the hidden matrices beside AdamW for all else.
 
     Weight decay falls on matrices; biases, layer norms and embeddings are free of it.

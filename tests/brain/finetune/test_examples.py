@@ -41,13 +41,19 @@ def test_a_session_without_weight_gives_no_window() -> None:
     assert windows(ordered(turns_of(3, 3, weight=0.0), reverse=False, train_first=False), 100) == []
 
 
-def test_a_turn_longer_than_a_window_loses_its_end() -> None:
-    window = windows(ordered(turns_of(2, 50), reverse=False, train_first=True), 20)
+def test_a_turn_longer_than_a_window_goes_on_in_the_next_with_its_end() -> None:
+    session = ordered(turns_of(2, 50), reverse=False, train_first=False)
 
-    assert [len(one.ids) for one in window] == [2, 20]
+    cut = windows(session, 20)
+
+    assert all(len(one.ids) <= 20 for one in cut)
+    trained = [token for w in cut for token, weight in zip(w.ids, w.weights, strict=True) if weight]
+    assert trained == session[1].ids
+    assert all(window.weights[0] == 0.0 for window in cut)
+    assert sum(window.num_bytes for window in cut) == session[1].num_bytes
 
 
-@given(st.lists(st.integers(2, 12), min_size=2, max_size=30), st.integers(24, 60))
+@given(st.lists(st.integers(2, 90), min_size=2, max_size=30), st.integers(24, 60))
 def test_each_trained_token_is_a_target_exactly_once(lengths: list[int], max_len: int) -> None:
     session = ordered(turns_of(*lengths), reverse=False, train_first=False)
     expected = [token for turn in session[1:] for token in turn.ids]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -77,21 +78,31 @@ def test_the_reverse_model_learns_the_question_from_the_answer(corpus: Path, tmp
     assert losses[-1] < 0.5 * losses[0]  # type: ignore[operator]
 
 
-def test_a_killed_run_resumes_to_the_same_weights(corpus: Path, tmp_path: Path) -> None:
-    straight = run(config(corpus, tmp_path / "straight"))
+@pytest.mark.parametrize("lora", [False, True], ids=["full", "lora"])
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_killed_run_resumes_to_the_same_weights(
+    corpus: Path, base: Path, tmp_path: Path, lora: bool, precision: str
+) -> None:
+    start = {"scratch": None, "base": str(base), "lora": True} if lora else {}
+    optim = {**OPTIM, "precision": precision, "epochs": 20}
+    straight = run(config(corpus, tmp_path / "straight", **start, optim=optim))
 
-    broken = config(corpus, tmp_path / "broken")
-    _kill_after_save(broken, min_step=20)
+    broken = config(corpus, tmp_path / "broken", **start, optim=optim)
+    _kill_after_save(broken, min_step=random.randrange(5, 60))
     resumed = run(broken.model_copy(update={"resume": True}))
 
-    expected, got = load_file(straight / "model.safetensors"), load_file(resumed / "model.safetensors")
+    file = "adapter_model.safetensors" if lora else "model.safetensors"
+    expected, got = load_file(straight / file), load_file(resumed / file)
     assert expected.keys() == got.keys()
     assert all(torch.equal(expected[name], got[name]) for name in expected)
     losses = [
-        [(r["step"], r["loss"]) for r in rows_of(tmp_path / n) if "loss" in r] for n in ("straight", "broken")
+        {r["step"]: r["loss"] for r in rows_of(tmp_path / n) if "loss" in r} for n in ("straight", "broken")
     ]
-    assert losses[0][-1] == losses[1][-1]
-    steps = [step for step, _ in losses[1]]
+    stopped = int(json.loads((tmp_path / "broken/stopped").read_text()))
+    after = {step for step in losses[0] if step >= stopped + 10}  # a line is the mean of its last ten steps
+    assert after
+    assert {step: losses[1][step] for step in after} == {step: losses[0][step] for step in after}
+    steps = [r["step"] for r in rows_of(tmp_path / "broken") if "loss" in r]
     assert steps == sorted(set(steps)), "no step stands twice in metrics.jsonl"
 
 
@@ -175,3 +186,11 @@ def _kill_after_save(config: TrainConfig, min_step: int) -> None:
     assert process.poll() is None, "the run ended before it could be killed"
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    (config.out / "stopped").write_text(str(json.loads(_position(config.out).read_text())["step"]))
+
+
+def _position(out: Path) -> Path:
+    """That of the last save, which a kill may have left between its two renames."""
+    return next(
+        path for path in (out / "state/position.json", out / "state.old/position.json") if path.exists()
+    )

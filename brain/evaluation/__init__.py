@@ -1,0 +1,1 @@
+"""How good a model talks, and whether it recites."""
