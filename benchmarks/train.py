@@ -25,8 +25,8 @@ import warnings
 from typing import Any
 
 VOCAB, MEDIAN, LONGEST, SIGMA = 50257, 35, 128, 0.8
-BATCH_TOKENS = 2048  # packed; the peers take as many sessions as these rows hold
-BATCH_SESSIONS = 48
+BATCH_TOKENS = 2048  # packed rows
+BATCH_SESSIONS = 16  # as many as such rows hold of the longest: 48 took the Trainer 12 GB
 WARM_UP = 2
 PEERS = ("trainer", "bucketed", "banter")
 

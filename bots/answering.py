@@ -1,5 +1,6 @@
 """A claimed chat becomes the next step of its work: a command is run, what was said is answered."""
 
+import logging
 import re
 import time
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from bots import orders
 from bots.asking import Asked, House
 from bots.chat import Speaker
 from bots.claims import Claim, Waiting
-from bots.errors import BotError
+from bots.errors import BotError, DatabaseError
 from bots.ledger import Step, Verdict
 from bots.messages import Limits
 from bots.options import GifSettings, RunSettings
@@ -19,12 +20,14 @@ from bots.outlet import Outlet
 from bots.records import Draft, ReplyRecord
 from brain.dialogue import Conversation, Reply, Turn
 from brain.encoding import clean_turn
-from brain.errors import BrainError, EngineBusy, EngineClosed
+from brain.errors import BrainError, EngineBusy, EngineClosed, VoiceError
 from brain.persona import Persona
 
 STALE = "I was away and have missed some messages. What did you want to talk about?"
+SORRY = "I am sorry, I cannot answer that."  # trying again would change nothing
 APOLOGY = "I am sorry, something went wrong with that message."
 _ROLE_TOKENS = re.compile(r"<\|[A-Za-z_]{1,32}\|>")  # as models mark speakers; nobody says them
+_log = logging.getLogger(__name__)
 _GIF = re.compile(r"(?<!\w)@gif\b", re.IGNORECASE)
 
 
@@ -56,7 +59,7 @@ class Answerer:
         """The next step for what waits in a chat, oldest first.
 
         Raises:
-            EngineBusy, EngineClosed, and whatever is a mistake of ours: the attempt failed.
+            EngineBusy, EngineClosed, DatabaseError, and whatever is a mistake of ours: the attempt failed.
         """
         if stale := self._stale(claim.waiting):
             return self._step(claim, stale, [Draft(STALE)], outlet.limits, state="stale")
@@ -67,11 +70,13 @@ class Answerer:
             if not first.is_addressed and not self._joins_in(claim, first):
                 return self._step(claim, (first,), (), outlet.limits, state="ignored")
             return await self._reply(claim, self._said(claim.waiting), outlet)
-        except (EngineBusy, EngineClosed):
+        except (EngineBusy, EngineClosed, DatabaseError):  # it may do later
             raise
-        except (BotError, BrainError) as error:
-            sorry = Draft(f"That did not work: {clean_turn(str(error))}")
-            return self._step(claim, (first,), [sorry], outlet.limits)
+        except VoiceError as error:  # its sentence is for people; the log has the reason
+            return self._step(claim, (first,), [Draft(f"{error}.")], outlet.limits)
+        except (BotError, BrainError) as error:  # its sentence is for whoever runs the bot
+            _log.warning("not answered", extra={"reason": f"{type(error).__name__}: {error}"})
+            return self._step(claim, (first,), [Draft(SORRY)], outlet.limits)
 
     def failed(self, claim: Claim, error: Exception, limits: Limits) -> Step:
         """After a failed attempt: try again later, or apologise and go on with what comes after it."""

@@ -71,9 +71,9 @@ def reply(
 
     Out: seconds (median, min, max), stages (median seconds of each), dtype, threads, peak_mib, floor_s.
     """
-    sizes = {"history": history, "candidates": candidates, "new_tokens": new_tokens, "source": source}
-    given = flags.by_key(model=model, reverse=reverse, dtype=dtype, num_threads=num_threads, seed=seed)
-    given |= _keys("reply", sizes | {"runs": runs, "floor": floor})
+    models = flags.by_key(model=model, reverse=reverse, dtype=dtype, num_threads=num_threads, seed=seed)
+    sizes = _sizes(history, candidates, new_tokens, source)
+    given = models | _keys("reply", {**sizes, "runs": runs, "floor": floor})
 
     def open_bench(settings: "Settings", tell: "Tell") -> Bench:
         from brain.bench.reply import ReplyBench
@@ -88,7 +88,10 @@ def serve(
     model: flags.Model = None,
     reverse: flags.Reverse = None,
     chats: Annotated[
-        int | None, typer.Option("--chats", metavar="N", help="Chats that want a reply in each run.")
+        int | None, typer.Option("--chats", metavar="N", help="Chats that want replies in each run.")
+    ] = None,
+    turns: Annotated[
+        int | None, typer.Option("--turns", metavar="N", help="Turns of each chat, one after the other.")
     ] = None,
     candidates: Candidates = None,
     history: History = None,
@@ -105,7 +108,7 @@ def serve(
     rate: Annotated[
         float | None,
         typer.Option(
-            "--rate", metavar="R", help="poisson: chats per second; 0 = twice what at-once can answer."
+            "--rate", metavar="R", help="poisson: turns per second; 0 = twice what at-once can answer."
         ),
     ] = None,
     runs: Runs = None,
@@ -121,10 +124,10 @@ def serve(
     Out: replies_per_s (median of the runs, from the first arrival to the last reply), spread, latency_s
     (median, p95; from a chat's arrival to its whole reply).
     """
-    sizes = {"history": history, "candidates": candidates, "new_tokens": new_tokens, "source": source}
-    sizes |= {"chats": chats, "runs": runs}
-    given = flags.by_key(model=model, reverse=reverse, dtype=dtype, num_threads=num_threads, seed=seed)
-    given |= _keys("serve", {**sizes, "mmi": mmi, "arrivals": arrivals, "rate": rate})
+    models = flags.by_key(model=model, reverse=reverse, dtype=dtype, num_threads=num_threads, seed=seed)
+    sizes = _sizes(history, candidates, new_tokens, source)
+    how = {"chats": chats, "turns": turns, "runs": runs, "mmi": mmi, "arrivals": arrivals, "rate": rate}
+    given = models | _keys("serve", {**sizes, **how})
 
     def open_bench(settings: "Settings", tell: "Tell") -> Bench:
         from brain.bench.serve import ServeBench
@@ -168,6 +171,13 @@ def train(
         return TrainBench(settings.brain, optim, settings.bench.train, settings.seed or 0, tell)
 
     _work(config, given, open_bench, as_json=as_json, each_line=each_line)
+
+
+def _sizes(
+    history: int | None, candidates: int | None, new_tokens: int | None, source: int | None
+) -> dict[str, object]:
+    """What a reply is made of, alone or among others."""
+    return {"history": history, "candidates": candidates, "new_tokens": new_tokens, "source": source}
 
 
 def _keys(verb: str, values: dict[str, Any]) -> dict[str, object]:

@@ -1,23 +1,26 @@
 """The one door to the database: SQLite in a file or PostgreSQL at a URL, the same statements for both."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from sqlalchemy import BindParameter, Connection, Engine, Table, bindparam, create_engine, event
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError
-from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from bots.errors import SettingsError
+from bots.errors import DatabaseError, SettingsError
 from bots.options import DatabaseSettings
 
 BUSY_TIMEOUT_S = 20
+CONNECT_TIMEOUT_S = 10
 _DRIVERS = {"sqlite", "postgresql+asyncpg"}
 _T = TypeVar("_T")
 _NUM_READERS = 4
@@ -31,14 +34,20 @@ class Database:
     """
 
     def __init__(self, settings: DatabaseSettings) -> None:
-        """Connect nothing yet; the folder of the file is made."""
+        """Connect nothing yet; the folder of the file is made.
+
+        Raises:
+            SettingsError: the address is none of ours, or its driver is not installed.
+            DatabaseError: there can be no file.
+        """
         self.url = url_from_settings(settings)
-        self.is_sqlite = self.url.startswith("sqlite")
-        self.file = Path(make_url(self.url).database or "") if self.is_sqlite else None
+        self.is_sqlite = self.url.drivername == "sqlite"
+        self.file = Path(self.url.database or "") if self.is_sqlite else None
         if self.file is None:
-            self._shared = create_async_engine(self.url, pool_size=10, pool_pre_ping=True)
+            self._shared, self._foreign = _postgres(self.url)
             return
-        self.file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._foreign = (SQLAlchemyError, OSError)
+        _make_room(self.file)
         self._writer, self._write_thread = self._sqlite("IMMEDIATE", settings.synchronous), _threads(1)
         self._reader, self._read_threads = (
             self._sqlite("DEFERRED", settings.synchronous),
@@ -48,31 +57,51 @@ class Database:
     @property
     def name(self) -> str:
         """How to call it before people: without a password."""
-        return str(self.file) if self.file else make_url(self.url).render_as_string(hide_password=True)
+        return str(self.file) if self.file else self.url.set(query={}).render_as_string(hide_password=True)
 
     async def write(self, work: Callable[[Connection], _T]) -> _T:
-        """One transaction, committed when this returns; then it survives the death of the process."""
-        if self.file is None:
-            async with self._shared.begin() as connection:
-                return await connection.run_sync(work)
+        """One transaction, committed when this returns; then it survives the death of the process.
 
-        def transact() -> _T:
-            with self._writer.begin() as connection:
-                return work(connection)
+        Raises:
+            DatabaseError: it cannot be reached or used; nothing was written.
+        """
+        with self._border():
+            if self.file is None:
+                async with self._shared.begin() as connection:
+                    return await connection.run_sync(work)
 
-        return await asyncio.get_running_loop().run_in_executor(self._write_thread, transact)
+            def transact() -> _T:
+                with self._writer.begin() as connection:
+                    return work(connection)
+
+            return await asyncio.get_running_loop().run_in_executor(self._write_thread, transact)
 
     async def read(self, work: Callable[[Connection], _T]) -> _T:
-        """One consistent look."""
-        if self.file is None:
-            async with self._shared.connect() as connection:
-                return await connection.run_sync(work)
+        """One consistent look.
 
-        def look() -> _T:
-            with self._reader.connect() as connection:
-                return work(connection)
+        Raises:
+            DatabaseError: it cannot be reached or used.
+        """
+        with self._border():
+            if self.file is None:
+                async with self._shared.connect() as connection:
+                    return await connection.run_sync(work)
 
-        return await asyncio.get_running_loop().run_in_executor(self._read_threads, look)
+            def look() -> _T:
+                with self._reader.connect() as connection:
+                    return work(connection)
+
+            return await asyncio.get_running_loop().run_in_executor(self._read_threads, look)
+
+    @contextmanager
+    def _border(self) -> Iterator[None]:
+        """What drivers raise becomes one sentence."""
+        try:
+            yield
+        except self._foreign as error:
+            raise DatabaseError(
+                f"{self.name} cannot be used: {reason_of(error)}; `banter doctor` looks at it"
+            ) from error
 
     async def close(self) -> None:
         """Let go of all connections, once what runs is done."""
@@ -86,6 +115,11 @@ class Database:
 
     def _sqlite(self, begin: str, synchronous: str) -> Engine:
         engine = create_engine(self.url, pool_size=_NUM_READERS, max_overflow=0)
+
+        @event.listens_for(engine, "do_connect")
+        def keep_to_the_owner(dialect: Any, record: Any, args: Any, options: Any) -> None:
+            assert self.file is not None
+            make_private(self.file)  # SQLite gives its journals the same mode
 
         @event.listens_for(engine, "connect")
         def prepare(connection: Any, entry: ConnectionPoolEntry) -> None:
@@ -141,18 +175,70 @@ def _upsert(is_sqlite: bool, table: Table, key: str) -> "postgresql.Insert | sql
     return statement.on_conflict_do_update(index_elements=[key], set_=columns)
 
 
-def url_from_settings(settings: DatabaseSettings) -> str:
+def url_from_settings(settings: DatabaseSettings) -> URL:
     """The address of the database with its driver.
 
     Raises:
         SettingsError: it is no address, or of a database that is not supported; its text shows no password.
     """
     if settings.url is None:
-        return f"sqlite:///{Path(settings.path).expanduser()}"
+        return URL.create("sqlite", database=str(Path(settings.path).expanduser()))
     try:
-        driver = make_url(settings.url.get_secret_value()).drivername
-    except ArgumentError:
+        url = make_url(settings.url.get_secret_value())
+    except (ArgumentError, ValueError):  # ValueError: a port that is no number
         raise SettingsError("database.url: this is no database address") from None
-    if driver not in _DRIVERS:
-        raise SettingsError(f"database.url: it begins with {driver}://, known: {', '.join(sorted(_DRIVERS))}")
-    return settings.url.get_secret_value()
+    if url.drivername not in _DRIVERS:
+        known = ", ".join(sorted(_DRIVERS))
+        raise SettingsError(f"database.url: it begins with {url.drivername}://, known: {known}")
+    if url.drivername == "sqlite" and (url.database or ":memory:") == ":memory:":
+        raise SettingsError("database.url: it names no file; write sqlite:///folder/banter.db")
+    return url
+
+
+def reason_of(error: BaseException) -> str:
+    """What a driver says, in one line; of a failed statement only its kind: it may quote people."""
+    if isinstance(error, DBAPIError) and error.orig is not None:
+        is_telling = type(error).__name__ in ("OperationalError", "InterfaceError", "DatabaseError")
+        error = error.orig.__cause__ or error.orig
+        if not is_telling:
+            return type(error).__name__
+    elif isinstance(error, SQLAlchemyError):
+        return type(error).__name__
+    if isinstance(error, TimeoutError):
+        return "it does not answer in time"
+    words = str(getattr(error, "strerror", None) or error).strip()
+    return words.splitlines()[0] if words else type(error).__name__
+
+
+def make_private(file: Path) -> None:
+    """Make the file, readable for its owner alone; one that is there keeps the mode that somebody gave it."""
+    with suppress(FileExistsError):
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+
+
+def _make_room(file: Path) -> None:
+    if file.is_dir():
+        raise DatabaseError(f"{file} is a folder, no database; name a file as database.path in config.toml")
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        # mkdir says "exists" of a file that is in the way
+        why = "a file is in the way" if isinstance(error, FileExistsError) else error.strerror
+        raise DatabaseError(
+            f"the folder {file.parent} of the database cannot be made: {why}; "
+            "name another database.path in config.toml"
+        ) from error
+
+
+def _postgres(url: URL) -> tuple[AsyncEngine, tuple[type[Exception], ...]]:
+    """An engine, and what may come out of it: failed connections come as the driver raises them."""
+    try:
+        import asyncpg
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            "database.url: PostgreSQL needs its driver; `pip install 'banterbrain[postgres]'`"
+        ) from error
+    engine = create_async_engine(
+        url, pool_size=10, pool_pre_ping=True, connect_args={"timeout": CONNECT_TIMEOUT_S}
+    )
+    return engine, (SQLAlchemyError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError)

@@ -113,7 +113,7 @@ class Delivery:
 def _slot(outlet: Outlet, outgoing: Outgoing | None) -> AbstractAsyncContextManager[None]:
     """One of the few sends that may be unmarked at once; pictures and files take long and hold nobody up."""
     is_text = outgoing is not None and not outgoing.media_url and not outgoing.document
-    return outlet.unmarked if is_text else nullcontext()
+    return outlet.unmarked.place() if is_text else nullcontext()
 
 
 def _dead(message: Unsent, why: str) -> Mark:

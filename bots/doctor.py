@@ -2,25 +2,21 @@
 
 import asyncio
 import os
-import shutil
-import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from bots import registry, schema
+from bots import registry, soundness
 from bots.abilities import Checks
 from bots.errors import AdapterError, BotError, SettingsError
 from bots.messages import Finding
-from bots.sections import Section
+from bots.sections import Section, misshapen
 from bots.settings import DOTENV, Settings, load
 from brain.encoding import clean_turn
 from brain.errors import PersonaError
 from brain.persona import find_persona
 
 CHECK_TIMEOUT_S = 15.0
-_FEW_BYTES = 200 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +43,15 @@ async def examine(file: Path | None) -> list[Seen]:
     try:
         settings = load(file)
     except SettingsError as error:
-        return [_problem("settings", str(error), "correct that line; `banter init` writes a fresh file")]
-    found = [_ok("settings", "read and valid"), *_secrets_file(), *_character(settings), *_database(settings)]
+        is_variable = str(error).startswith("environment")
+        fix = (
+            "correct it, in the environment or .env"
+            if is_variable
+            else "correct that line, or start afresh with `banter init --force`"
+        )
+        return [_problem("settings", str(error), fix)]
+    found = [_ok("settings", "read and valid"), *_secrets_file(), *_character(settings)]
+    found += [Seen("database", finding) for finding in await soundness.examine(settings.database)]
     sections = [section for section in settings.adapters.values() if _is_enabled(section, found)]
     if not sections:
         fix = "run `banter init`, or write enabled = true into its section of config.toml"
@@ -69,12 +72,15 @@ def _is_enabled(section: Section, found: list[Seen]) -> bool:
 async def _platform(section: Section) -> AsyncIterator[Seen]:
     try:
         kind = registry.load(section.name)
-        adapter = kind(section.config(kind.Config))
+        config = section.config(kind.Config)
+        adapter = kind(config)
     except BotError as error:
         yield _problem(
             section.name, str(error), "correct its section of config.toml, or its variable in .env"
         )
         return
+    for complaint in misshapen(config):
+        yield Seen(section.name, Finding("warning", complaint, "copy it again, into the environment or .env"))
     if not isinstance(adapter, Checks):
         yield _ok(section.name, "configured; it has no checks of its own")
         return
@@ -110,47 +116,6 @@ def _character(settings: Settings) -> Iterator[Seen]:
         )
         return
     yield _ok("persona", f"{persona.name} speaks")
-
-
-def _database(settings: Settings) -> Iterator[Seen]:
-    if settings.database.url is not None:
-        yield _ok("database", "PostgreSQL; its state is looked at by `banter migrate`")
-        return
-    file = Path(settings.database.path).expanduser()
-    folder = next(parent for parent in file.absolute().parents if parent.is_dir())
-    if not os.access(folder, os.W_OK):
-        yield _problem("database", f"{folder} cannot be written", "name another database.path in config.toml")
-    if shutil.disk_usage(folder).free < _FEW_BYTES:
-        yield Seen("database", Finding("warning", f"little room is left in {folder}", "free some space"))
-    if not file.is_file():
-        yield _ok("database", f"{file} will be made at the first start")
-        return
-    try:
-        with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as connection:
-            yield from _tables(connection)
-    except sqlite3.Error as error:
-        fix = "`banter restore` a backup, or move the file away"
-        yield _problem("database", f"{file} cannot be read: {error}", fix)
-
-
-def _tables(connection: sqlite3.Connection) -> Iterator[Seen]:
-    [state] = connection.execute("PRAGMA quick_check(1)").fetchone()
-    if state != "ok":
-        yield _problem("database", f"damaged: {state}", "`banter restore` a backup")
-        return
-    [step] = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    if step == schema.HEAD:
-        yield _ok("database", "sound and up to date")
-    elif step > schema.HEAD:
-        yield _problem("database", f"written by a newer version (schema {step})", "update Banterbrain")
-    else:
-        fix = "`banter migrate`, or just start: a backup is made first"
-        yield Seen("database", Finding("warning", f"of an older version (schema {step})", fix))
-        return
-    [num_dead] = connection.execute("SELECT count(*) FROM inbox WHERE state = 'dead'").fetchone()
-    if num_dead:
-        fix = 'see the log for `an answer failed`; `log.level = "debug"` shows where'
-        yield Seen("database", Finding("warning", f"{num_dead} messages could not be answered", fix))
 
 
 def _ok(where: str, what: str) -> Seen:

@@ -29,9 +29,11 @@ def note(connection: Connection, events: Sequence[Event], now: float) -> None:
 
 
 def leave(connection: Connection, chat_id: int) -> None:
-    """The chat is closed to the bot: nothing waits for it any more."""
+    """The chat is closed to the bot: nothing waits for it any more, and what is being done for it is void."""
     connection.execute(
-        update(chats).where(chats.c.id == chat_id).values(is_gone=True, due_at=None, lease_until=0.0)
+        update(chats)
+        .where(chats.c.id == chat_id)
+        .values(is_gone=True, due_at=None, lease_until=0.0, epoch=chats.c.epoch + 1)
     )
     connection.execute(
         update(inbox)

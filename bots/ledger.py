@@ -12,7 +12,7 @@ from bots.database import Database, any_of, insert_missing
 from bots.outbox import Mark
 from bots.tables import chats, inbox, outbox, replies, turns
 
-Effect = Callable[[Connection], None]
+Effect = Callable[[Connection], object]
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,7 @@ __all__ = [
     "Rate",
     "Reaction",
     "Request",
+    "Shape",
     "Sink",
     "Table",
     "Usage",
@@ -102,6 +103,17 @@ class Usage:
     name: str
     summary: str
     choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a secret of an adapter's Config looks like: `token: Annotated[SecretStr, Shape(...)]`.
+
+    Whatever looks otherwise is warned of before the platform is asked; it is not refused.
+    """
+
+    pattern: str  # of the whole
+    hint: str  # for a person
 
 
 @dataclass(frozen=True, slots=True)

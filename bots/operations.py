@@ -84,18 +84,20 @@ def export(adapter: Adapter, user: User, config: flags.Config = None) -> None:
     """All that is kept of one person, as JSON."""
     import json
 
-    from bots import store, upkeep
+    from bots import people, upkeep
 
-    found = upkeep.on_database(config, lambda connection: store.export(connection, adapter, user))
+    found = upkeep.on_database(config, lambda found: people.export(found, adapter, user), adapter)
     typer.echo(json.dumps(found, ensure_ascii=False, indent=1))
 
 
 @cli.command(epilog="Example: banter forget --adapter telegram --user 12345")
 def forget(adapter: Adapter, user: User, config: flags.Config = None) -> None:
     """Delete all that is kept of one person; the bot may be running."""
-    from bots import store, upkeep
+    from bots import people, upkeep
 
-    num_turns = upkeep.on_database(config, lambda connection: store.forget(connection, adapter, user))
+    num_turns = upkeep.on_database(
+        config, lambda connection: people.forget(connection, adapter, user), adapter
+    )
     typer.echo(f"deleted {num_turns} turns; backups made before are not changed")
 
 
@@ -116,11 +118,18 @@ def restore(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="What `banter backup` wrote.")],
     config: flags.Config = None,
 ) -> None:
-    """Put a backup in the place of the database, which is kept beside it; stop the bot first."""
+    """Put a backup in the place of the database, which is kept beside it; stop the bot first.
+
+    Whoever was forgotten since the backup was made is forgotten in it too.
+    """
     from bots import upkeep
 
-    kept = upkeep.restore(config, file)
-    typer.echo(f"restored {file}" + (f"; what was there is {kept} now" if kept else ""))
+    done = upkeep.restore(config, file)
+    typer.echo(f"restored {file}" + (f"; what was there is {done.replaced} now" if done.replaced else ""))
+    if done.num_forgotten:
+        typer.echo(f"forgotten in it too: {done.num_forgotten} who asked for that after the backup was made")
+    if not done.is_heeded:
+        typer.echo("who was forgotten since could not be read; `banter forget` them again", err=True)
 
 
 @cli.command(epilog="Example: banter migrate")

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, SecretStr
+from pydantic import BeforeValidator, Field, SecretStr
 
 from brain.config import Options
 
@@ -12,6 +12,7 @@ _Seconds = Annotated[float, Field(gt=0, le=31_536_000)]
 _SecondsFromZero = Annotated[float, Field(ge=0, le=31_536_000)]
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Ids = tuple[str, ...]
+_Secret = Annotated[SecretStr | None, BeforeValidator(lambda given: given or None)]  # empty = not set
 
 
 class DatabaseSettings(Options):
@@ -19,7 +20,7 @@ class DatabaseSettings(Options):
 
     path: str = ".banter/banter.db"  # SQLite file, made when it is missing
     synchronous: Literal["normal", "full"] = "normal"  # full also survives a power cut; slower
-    url: SecretStr | None = None  # instead of path: postgresql+asyncpg://user:password@host/name
+    url: _Secret = None  # instead of path: postgresql+asyncpg://user:password@host/name
 
 
 class RunSettings(Options):
@@ -65,7 +66,7 @@ class GateSettings(Options):
 class GifSettings(Options):
     """[gifs]: pictures from GIPHY after some replies; off without a key."""
 
-    api_key: SecretStr | None = None
+    api_key: _Secret = None
     endpoint: str = "https://api.giphy.com/v1/gifs/translate"
     probability: _Share = 0.0  # beside those asked for with @gif
     max_words: _Count = 10  # of a reply that may get one unasked

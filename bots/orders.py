@@ -11,6 +11,7 @@ from bots.why import told
 from brain.encoding import clean_turn
 from brain.errors import ConfigError, PersonaError
 
+OF_ANOTHER = "The last answer was for somebody else; only they or an administrator may do that."
 NOTHING_SAID = "There is nothing to {}; say something first."
 
 
@@ -54,6 +55,8 @@ async def _retry(asked: Asked) -> Answer:
     exchange = await _last(asked)
     if exchange is None:
         return note(NOTHING_SAID.format("say again"))
+    if not _may_change(asked, exchange):
+        return note(OF_ANOTHER)
     record = exchange.record.next_best()
     if record is None:
         return note("That was all that came to my mind; put it another way, please.")
@@ -65,6 +68,8 @@ async def _undo(asked: Asked) -> Answer:
     exchange = await _last(asked)
     if exchange is None:
         return note(NOTHING_SAID.format("take back"))
+    if not _may_change(asked, exchange):
+        return note(OF_ANOTHER)
     effect = partial(store.take_back, chat_id=asked.claim.chat_id, exchange_id=exchange.id)
     return note(f"Taken back: {clean_turn(exchange.said)}", effect)
 
@@ -114,6 +119,13 @@ def _set(asked: Asked) -> str:
         f"chattiness {chattiness:g} (0 to 1: chance to answer in a group unasked)\n"
         "Change one: /settings temperature 0.8. Back: /settings temperature default, or /settings default."
     )
+
+
+def _may_change(asked: Asked, exchange: store.Exchange) -> bool:
+    """Whoever was answered, and administrators; in a private chat there is nobody else."""
+    claim, person = asked.claim, asked.request.user_id
+    is_theirs = claim.is_private or exchange.user_id == person
+    return is_theirs or asked.house.gate.is_admin(claim.key.adapter, person)
 
 
 async def _last(asked: Asked) -> store.Exchange | None:

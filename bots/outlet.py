@@ -9,10 +9,11 @@ from bots.abilities import ShowsTyping
 from bots.errors import AdapterUnauthorized, DeliveryError, SendFailed
 from bots.messages import Adapter, ChatKey, Health, Limits, MessageRef, Outgoing
 from bots.pacing import Pacer
+from bots.window import Window
 
 SEND_TIMEOUT_S = 30.0
 _TYPING_AFTER_S = 0.2  # a quick answer needs no sign
-FEW = 1  # what a kill can repeat; at 60 ms per request 16 messages a second
+FEW = 1  # what a kill can repeat while sends are quick; at 60 ms per request 16 messages a second
 _MANY = 256
 _log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ class Outlet:
     def __init__(self, name: str, limits: Limits, *, drops_repeats: bool = False) -> None:
         """`drops_repeats` when the platform goes by nonces, so that sending again shows nothing twice."""
         self.name, self.limits = name, limits
-        self.unmarked = asyncio.Semaphore(_MANY if drops_repeats else FEW)  # sends that are not noted yet
+        self.unmarked = Window(_MANY if drops_repeats else FEW)
         self.pacer = Pacer(limits)
         self.adapter: Adapter | None = None  # while its `run` runs
         self.health = Health("connecting")

@@ -3,9 +3,7 @@
 import json
 from functools import partial
 
-from sqlalchemy import Connection
-
-from bots import store
+from bots import people
 from bots.asking import Answer, Asked, note
 from bots.messages import Document
 from bots.records import Draft
@@ -27,7 +25,7 @@ async def export(asked: Asked) -> Answer:
     if not asked.claim.is_private:
         return note("Others read along here; ask me for that in a private chat.")
     adapter, user = asked.claim.key.adapter, asked.request.user_id
-    found = await asked.house.database.read(lambda connection: store.export(connection, adapter, user))
+    found = await asked.house.database.read(lambda connection: people.export(connection, adapter, user))
     content = json.dumps(found, ensure_ascii=False, indent=1)
     told = f"I keep {len(found['turns'])} turns and {len(found['feedback'])} verdicts of yours."
     return Answer((Draft(told, document=Document("my-data.json", content)),))
@@ -35,14 +33,9 @@ async def export(asked: Asked) -> Answer:
 
 async def forget(asked: Asked) -> Answer:
     """Delete what is kept of the person, in groups too."""
+    request = asked.request
     return note(
         "Done: what you said, what I answered you and your verdicts are deleted, in all chats here. "
         "No model of this bot was trained on them. Backups that were made before are not changed.",
-        partial(_forget, asked=asked),
+        partial(people.forget, adapter=asked.claim.key.adapter, user_id=request.user_id, until=request.id),
     )
-
-
-def _forget(connection: Connection, asked: Asked) -> None:
-    store.forget(connection, asked.claim.key.adapter, asked.request.user_id)
-    if asked.claim.is_private:
-        store.set_chat(connection, asked.claim.chat_id, persona="", settings={}, last_message="")

@@ -1,15 +1,14 @@
 """The schema's version: brought up to date after a backup, refused when it is newer than this program."""
 
 import asyncio
-import fcntl
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from sqlalchemy import Connection, inspect, text
 
 from bots.database import Database
@@ -21,7 +20,7 @@ _LOCATION = Path(__file__).parent / "migrations"
 
 async def version(database: Database) -> str:
     """The step the database stands at; empty when it has no tables yet."""
-    return await database.read(_version)
+    return await database.read(version_of)
 
 
 async def migrate(database: Database) -> Path | None:
@@ -33,16 +32,16 @@ async def migrate(database: Database) -> Path | None:
     before = await version(database)
     if before == HEAD:
         return None
-    if before and before not in _known():
+    if before and before not in known():
         raise DatabaseError(
             f"{database.name} was written by a newer version (schema {before}, here is {HEAD}); "
             "update Banterbrain or `banter restore` an older backup"
         )
     backup = None
     if before and database.file:
-        backup = database.file.with_name(f"{database.file.name}.before-{HEAD}-{_stamp()}")
+        backup = database.file.with_name(f"{database.file.name}.before-{HEAD}-{stamp()}")
         await asyncio.to_thread(back_up, database, backup)
-    await database.write(_upgrade)
+    await database.write(upgrade)
     return backup
 
 
@@ -68,31 +67,14 @@ def back_up(database: Database, target: Path) -> None:
             source.backup(copy)
     except sqlite3.Error as error:
         target.unlink(missing_ok=True)
-        raise DatabaseError(f"{target} cannot be written: {error}") from error
+        raise DatabaseError(f"{database.file} cannot be copied to {target}: {error}") from error
 
 
-def restore(database: Database, source: Path) -> Path | None:
-    """Put a backup in the place of the database; where the replaced one lies now, None if there was none.
-
-    Raises:
-        DatabaseError: the backup is damaged or none of ours, or a bot is running.
-    """
-    if database.file is None:
-        raise DatabaseError(f"{database.name} is restored with pg_restore")
-    _check_backup(source)
-    kept = None
-    with only_one(database):
-        fresh = database.file.with_name(f"{database.file.name}.restoring")
-        shutil.copyfile(source, fresh)
-        fresh.chmod(0o600)
-        if database.file.exists():
-            kept = database.file.with_name(f"{database.file.name}.replaced-{_stamp()}")
-            _fold_journal(database.file)
-            database.file.rename(kept)
-        for suffix in ("-wal", "-shm"):
-            database.file.with_name(database.file.name + suffix).unlink(missing_ok=True)
-        fresh.rename(database.file)
-    return kept
+def read_only(file: Path) -> str:
+    """The address by which SQLite looks at a file and leaves nothing beside it."""
+    # Without a log nobody is writing; else SQLite would make one, and leave it, even to read.
+    log = file.with_name(f"{file.name}-wal")
+    return f"{file.absolute().as_uri()}?mode=ro" + ("" if log.exists() else "&immutable=1")
 
 
 @contextmanager
@@ -100,37 +82,58 @@ def only_one(database: Database) -> Iterator[None]:
     """Keep a second bot away from a SQLite file; several share PostgreSQL.
 
     Raises:
-        DatabaseError: another process holds it.
+        DatabaseError: another process holds it, or its folder cannot be written.
     """
     if database.file is None:
         yield
         return
-    with database.file.with_name(f"{database.file.name}.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+    lock = FileLock(database.file.with_name(f"{database.file.name}.lock"), blocking=False, mode=0o600)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        if not os.access(database.file.parent, os.W_OK):
             raise DatabaseError(
-                f"{database.file} is in use by another `banter run`; stop it first (several share PostgreSQL)"
+                f"{database.file.parent} cannot be written; check its owner and mode"
             ) from error
+        raise DatabaseError(
+            f"{database.file} is in use by another `banter run`; stop it first (several share PostgreSQL)"
+        ) from error
+    except OSError as error:
+        raise DatabaseError(
+            f"{database.file.parent} cannot be written: {error.strerror}; check its owner and mode"
+        ) from error
+    try:
         yield
+    finally:
+        lock.release()
 
 
-def _version(connection: Connection) -> str:
+def version_of(connection: Connection) -> str:
+    """As `version`, on a connection.
+
+    Raises:
+        DatabaseError: the tables are not ours, or the step is not told.
+    """
     names = inspect(connection).get_table_names()
     if "alembic_version" not in names:
         if names:
             raise DatabaseError("the database holds tables that are not ours; name another one")
         return ""
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar() or ""
+    step = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    if not step and len(names) > 1:
+        raise DatabaseError("the database does not say its version; `banter restore` a backup")
+    return step or ""
 
 
-def _known() -> set[str]:
+def known() -> set[str]:
+    """All steps that this program has."""
     from alembic.script import ScriptDirectory
 
     return {step.revision for step in ScriptDirectory(str(_LOCATION)).walk_revisions()}
 
 
-def _upgrade(connection: Connection) -> None:
+def upgrade(connection: Connection) -> None:
+    """Bring the tables of a connection up to date."""
     from alembic import command
     from alembic.config import Config
 
@@ -140,31 +143,6 @@ def _upgrade(connection: Connection) -> None:
     command.upgrade(config, "head")
 
 
-def _check_backup(source: Path) -> None:
-    if not source.is_file():
-        raise DatabaseError(f"{source}: there is no such file")
-    try:
-        with closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as connection:
-            [state] = connection.execute("PRAGMA quick_check(1)").fetchone()
-            version = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    except sqlite3.Error as error:
-        raise DatabaseError(f"{source} is no backup of Banterbrain: {error}") from error
-    if state != "ok":
-        raise DatabaseError(f"{source} is damaged: {state}")
-    if version is None or version[0] not in _known():
-        raise DatabaseError(
-            f"{source} was written by another version of Banterbrain; restore it with that one, or upgrade"
-        )
-
-
-def _fold_journal(file: Path) -> None:
-    """Bring what stands in the write-ahead log into the file itself, as far as that is possible."""
-    try:
-        with closing(sqlite3.connect(file)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    except sqlite3.Error:  # it may be replaced because it is damaged
-        return
-
-
-def _stamp() -> str:
+def stamp() -> str:
+    """For names of copies: now, in UTC."""
     return datetime.now(UTC).strftime("%Y%m%d-%H%M%S")

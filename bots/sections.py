@@ -5,6 +5,7 @@ BANTER_TELEGRAM__TOKEN, or is the content of the file that `token_file` names, h
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 
 from bots.errors import SettingsError
+from bots.messages import Shape
 from brain.errors import sentence_from_validation
 
 ENABLED = "enabled"
@@ -29,6 +31,7 @@ class Section:
     from_env: _Values = field(default_factory=dict, repr=False)
     file: str = "config.toml"
     prefix: str = "BANTER_"
+    strangers: tuple[str, ...] = ()  # variables without our prefix that bear the adapter's name
 
     @property
     def is_enabled(self) -> bool:
@@ -57,6 +60,8 @@ class Section:
                 f"or .env as {self._variable(name)}, or name its file in {name}_file"
             )
         for name in hidden:
+            if values.get(name) == "":  # a line of .env that nobody has filled in
+                del values[name]
             file = values.pop(f"{name}_file", None) if f"{name}_file" not in kind.model_fields else None
             if name not in values and file:
                 values[name] = self._content(name, file)
@@ -65,11 +70,18 @@ class Section:
         except ValidationError as error:  # `from None`: its text may show what was given
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             if first["type"] == "missing" and first["loc"][0] in hidden:
-                variable = self._variable(str(first["loc"][0]))
-                raise SettingsError(
-                    f"{self.name}: {variable} is not set; put it into the environment or .env"
-                ) from None
+                raise SettingsError(self._missing(str(first["loc"][0]), kind)) from None
             raise SettingsError(sentence_from_validation(error, kind, self._where(first["loc"]))) from None
+
+    def _missing(self, name: str, kind: type[BaseModel]) -> str:
+        """That a secret is not set, and what was set in its place by mistake."""
+        said = f"{self.name}: {self._variable(name)} is not set; "
+        astray = [self._variable(key) for key in self.from_env.keys() - kind.model_fields.keys() - {ENABLED}]
+        astray = [key for key in astray if not key.endswith("_FILE")]
+        astray += [one for one in self.strangers if name.upper() in one]
+        if astray:
+            return f"{said}{astray[0]} is, and nobody reads that: give it this name"
+        return f"{said}put it into the environment or .env"
 
     def _where(self, loc: tuple[int | str, ...]) -> str:
         if loc and loc[0] in self.from_env:
@@ -95,6 +107,18 @@ def secrets(kind: type[BaseModel]) -> frozenset[str]:
     """Names of a model's SecretStr fields, optional ones included."""
     annotations = {name: info.annotation for name, info in kind.model_fields.items()}
     return frozenset(name for name, one in annotations.items() if SecretStr in (one, *get_args(one)))
+
+
+def misshapen(config: BaseModel) -> list[str]:
+    """A sentence for each secret that does not look like one; without the secret."""
+    found = []
+    for name, info in type(config).model_fields.items():
+        value = getattr(config, name)
+        for shape in info.metadata:
+            if isinstance(shape, Shape) and isinstance(value, SecretStr):
+                if not re.fullmatch(shape.pattern, value.get_secret_value()):
+                    found.append(f"the {name} does not look like one: {shape.hint}")
+    return found
 
 
 def from_variables(variables: _Values, prefix: str, names: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -6,7 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from pydantic import BaseModel, SecretStr
@@ -26,7 +26,7 @@ from bots.inbox import Inbox, InboxSink
 from bots.ledger import Ledger
 from bots.messages import Adapter, Health
 from bots.outlet import Outlet
-from bots.sections import secrets
+from bots.sections import misshapen, secrets
 from bots.settings import Settings
 from bots.workers import Workers
 from brain.persona import Persona
@@ -150,6 +150,8 @@ class Service:
     async def _supervise(self, one: Enabled) -> None:
         """Run one adapter, again and again with growing pauses, until it is done for good."""
         outlet, pause = self._outlets[one.kind.name], _FIRST_PAUSE_S
+        for complaint in misshapen(one.config):
+            _log.warning("%s: %s", outlet.name, complaint)
         sink = InboxSink(self._inbox, one.kind.name, outlet.report)
         while True:
             started = time.monotonic()
@@ -203,9 +205,13 @@ def _outlet(one: Enabled) -> Outlet:
 def _on_signals(act: Callable[[], None]) -> Iterator[None]:
     loop, kinds = asyncio.get_running_loop(), (signal.SIGINT, signal.SIGTERM)
     for kind in kinds:
-        loop.add_signal_handler(kind, act)
+        try:
+            loop.add_signal_handler(kind, act)
+        except NotImplementedError:  # Windows
+            signal.signal(kind, lambda *_: loop.call_soon_threadsafe(act))
     try:
         yield
     finally:
         for kind in kinds:
-            loop.remove_signal_handler(kind)
+            with suppress(NotImplementedError):
+                loop.remove_signal_handler(kind)

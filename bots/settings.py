@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from urllib.parse import parse_qs, urlsplit
 
 from dotenv import dotenv_values
-from pydantic import Field, PrivateAttr, ValidationError, create_model
+from pydantic import BeforeValidator, Field, PrivateAttr, ValidationError, create_model
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -34,7 +35,15 @@ from brain.finetune.sources.config import ImportConfig
 DEFAULT_FILE = Path("config.toml")
 DOTENV = Path(".env")
 PREFIX = "BANTER_"
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def _no_truth(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError(f"must not be {str(value).lower()}")
+    return value
+
+
+Seed = Annotated[int, BeforeValidator(_no_truth), Field(ge=0, lt=2**63)]
 
 
 class ChatSettings(Options):
@@ -135,7 +144,8 @@ def load(file: Path | None = None, flags: Mapping[str, object] | None = None) ->
     path = file or DEFAULT_FILE
     given = _nested({key: value for key, value in (flags or {}).items() if value is not None})
     from_file, file_sections = apart(_read(path) if file or path.is_file() else {}, str(path))
-    variables = _variables()
+    _refuse_secrets(from_file, str(path))
+    variables, strangers = _variables()
     from_env = _environment(variables)
     try:
         settings = Settings(**merged(merged(from_file, from_env), given))
@@ -149,9 +159,13 @@ def load(file: Path | None = None, flags: Mapping[str, object] | None = None) ->
             where = str(path)
         raise SettingsError(sentence_from_validation(error, Settings, where)) from error
     env_sections = from_variables(variables, PREFIX, registry.names())
+    likely = {name: tuple(one for one in strangers if name.upper() in one) for name in registry.names()}
     settings._sections = {
-        name: Section(name, file_sections.get(name, {}), env_sections.get(name, {}), str(path), PREFIX)
-        for name in file_sections.keys() | env_sections.keys()
+        name: Section(
+            name, file_sections.get(name, {}), env_sections.get(name, {}), str(path), PREFIX, astray
+        )
+        for name, astray in likely.items()
+        if name in file_sections or name in env_sections or astray
     }
     return settings
 
@@ -184,11 +198,37 @@ def apart(tree: Mapping[str, Any], where: str) -> tuple[dict[str, Any], dict[str
     return own, others
 
 
-def _variables() -> dict[str, str]:
-    """All BANTER_ variables, names in upper case; the environment wins over .env in the current folder."""
+def _refuse_secrets(from_file: Mapping[str, Any], where: str) -> None:
+    """Secrets stand in the environment or .env; the address of a database may do without its password."""
+    for section, key in (("database", "url"), ("gifs", "api_key")):
+        table = from_file.get(section)
+        value = str(table.get(key, "")) if isinstance(table, dict) else ""
+        if not value or (key == "url" and not _holds_password(value)):
+            continue
+        what = "holds a password" if key == "url" else "is a secret"
+        raise SettingsError(
+            f"{where}: {section}.{key} {what}; put it into the environment or .env as "
+            f"{PREFIX}{section.upper()}__{key.upper()}"
+        )
+
+
+def _holds_password(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.password) or "password" in parse_qs(parts.query)
+    except ValueError:  # whoever connects says what is wrong with it
+        return True
+
+
+def _variables() -> tuple[dict[str, str], list[str]]:
+    """All BANTER_ variables, names in upper case, and the names of all others.
+
+    The environment wins over .env in the current folder.
+    """
     both = {**dotenv_values(DOTENV, interpolate=False), **os.environ}
     ours = {name.upper(): value for name, value in both.items() if name.upper().startswith(PREFIX)}
-    return {name: value for name, value in ours.items() if value is not None}
+    strangers = [name.upper() for name in both if not name.upper().startswith(PREFIX)]
+    return {name: value for name, value in ours.items() if value is not None}, strangers
 
 
 def _environment(variables: Mapping[str, str]) -> dict[str, Any]:
@@ -196,14 +236,27 @@ def _environment(variables: Mapping[str, str]) -> dict[str, Any]:
     for name in variables:
         key = name[len(PREFIX) :].lower().split("__")[0]
         if key not in _known():
-            hint = " or ".join(PREFIX + one.upper() for one in _nearest(key) or sorted(_known()))
-            raise SettingsError(f"environment variable {name}: unknown, did you mean {hint}?")
+            raise SettingsError(f"environment variable {name}: unknown, did you mean {_meant(key)}?")
     source = EnvSettingsSource(Settings)
     source.env_vars = {name.lower(): value for name, value in variables.items()}
     try:
         return source()
     except UnreadableVariable as error:
-        raise SettingsError(f"environment: {error}; lists and tables are written as JSON") from error
+        key = next((key for key in _known() if f'"{key}"' in str(error)), "")
+        raise SettingsError(
+            f"environment variable {PREFIX}{key.upper()}: not valid JSON, which is how a whole section or a "
+            f"list is written; single keys are set like {PREFIX}BRAIN__MAX_TURNS"
+        ) from error
+
+
+def _meant(key: str) -> str:
+    """The variable that somebody had in mind who wrote this one."""
+    for name in registry.names():
+        if key.startswith(f"{name}_"):  # one underscore too few
+            return f"{PREFIX}{name}__{key.removeprefix(name).strip('_')}".upper()
+    if key == "token":
+        return f"{PREFIX}PLATFORM__TOKEN, with the platform's name"
+    return " or ".join(PREFIX + one.upper() for one in _nearest(key) or sorted(_known()))
 
 
 def _known() -> set[str]:

@@ -6,27 +6,34 @@ from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import SQLAlchemyError
 
-from bots import schema
+from bots import people, registry, restoring, schema
 from bots.database import Database
-from bots.errors import DatabaseError
+from bots.errors import AdapterMissing, DatabaseError
+from bots.restoring import Restored
 from bots.settings import load
 
 _T = TypeVar("_T")
 
 
-def on_database(file: Path | None, work: Callable[[Connection], _T]) -> _T:
-    """One transaction on the database of the settings, which must be up to date.
+def on_database(file: Path | None, work: Callable[[Connection], _T], adapter: str) -> _T:
+    """One transaction about people of one platform; the database of the settings must be up to date.
 
     Raises:
         DatabaseError, SettingsError.
+        AdapterMissing: the platform is neither installed nor known to the database.
     """
 
     async def do(database: Database) -> _T:
         if await schema.version(database) != schema.HEAD:
             raise DatabaseError(f"{database.name} is empty or of another version; run `banter migrate`")
-        return await database.write(work)
+        return await database.write(_checked)
+
+    def _checked(connection: Connection) -> _T:
+        known = {*registry.names(), *people.platforms(connection)}
+        if adapter not in known:
+            raise AdapterMissing(f"there is no platform '{adapter}'; known: {', '.join(sorted(known))}")
+        return work(connection)
 
     return _with(file, do)
 
@@ -46,9 +53,9 @@ def back_up(file: Path | None, target: Path) -> None:
     schema.back_up(Database(load(file).database), target)
 
 
-def restore(file: Path | None, source: Path) -> Path | None:
-    """Put a backup in its place; where the old one is now."""
-    return schema.restore(Database(load(file).database), source)
+def restore(file: Path | None, source: Path) -> Restored:
+    """Put a backup in its place."""
+    return restoring.restore(Database(load(file).database), source)
 
 
 def _with(file: Path | None, do: Callable[[Database], Awaitable[_T]]) -> _T:
@@ -59,9 +66,4 @@ def _with(file: Path | None, do: Callable[[Database], Awaitable[_T]]) -> _T:
         finally:
             await database.close()
 
-    try:
-        return asyncio.run(run())
-    except SQLAlchemyError as error:
-        raise DatabaseError(
-            f"the database failed: {type(error).__name__}; `banter doctor` looks at it"
-        ) from error
+    return asyncio.run(run())

@@ -5,13 +5,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
-from sqlalchemy.exc import SQLAlchemyError
-
 from bots import claims
 from bots.answering import Answerer
 from bots.claims import Claim, Wish
 from bots.database import Database
 from bots.delivery import Delivery
+from bots.errors import DatabaseError
 from bots.ledger import Ledger, Step
 from bots.logs import request_id
 from bots.options import RunSettings
@@ -82,8 +81,8 @@ class Workers:
             claimed = await claims.claim(
                 self._database, Wish(up, free, self.num_turns, self._settings.lease_s)
             )
-        except SQLAlchemyError as error:
-            _log.error("the database failed: %s", type(error).__name__)
+        except DatabaseError as error:
+            _log.error("%s", error)
             return
         for one in claimed:
             self._held[one.chat_id] = one.epoch
@@ -163,8 +162,8 @@ class Workers:
             await asyncio.sleep(seconds)
             try:
                 await work()
-            except SQLAlchemyError as error:
-                _log.error("the database failed: %s", type(error).__name__)
+            except DatabaseError as error:
+                _log.error("%s", error)
 
 
 def _unsent(row: Mapping[str, object]) -> Unsent:

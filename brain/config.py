@@ -1,8 +1,8 @@
 """Options of the brain as values: unknown keys are refused, nothing is silently ignored."""
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from brain.errors import ConfigError, sentence_from_validation
 
@@ -14,9 +14,17 @@ _FromOne = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class Options(BaseModel):
-    """Base of all option values: frozen, and strict about keys."""
+    """Base of all option values: frozen, strict about keys and about what is a number."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        kind = cls.model_fields[str(info.field_name)].annotation
+        if isinstance(value, bool) and kind is not bool and bool not in get_args(kind):
+            raise ValueError(f"must not be {str(value).lower()}")
+        return value
 
     @classmethod
     def parse(cls, values: object, where: str) -> Self:

@@ -91,6 +91,8 @@ class LoraFolders:
     def _folder(self, name: str) -> Path:
         if name in self._downloaded:
             return self._downloaded[name]
+        if Path(name).is_absolute() and not Path(name).exists():
+            raise CheckpointError(f"there are no LoRA weights at '{name}'; check lora in persona.toml")
         folder = locate(name, self._role)
         if not Path(name).expanduser().exists() and is_hub_id(name):
             self._downloaded[name] = folder

@@ -2,7 +2,8 @@
 
     python benchmarks/peers/chats.py [--size small] [--chats 16] [--rounds 5] [--out DIR]
 
-The first table has one candidate per chat and no MMI, the second sixteen and MMI. Alternated as in replies.
+The first table has one candidate per chat and no MMI. In the second, with sixteen candidates and MMI,
+each chat says four things, right after each answer or at random times. Alternated as in replies.
 """
 
 import argparse
@@ -36,8 +37,8 @@ def many(folder: Path, num_chats: int) -> dict[str, list[str]]:
     common = ("serve", "--model", folder, "--reverse", folder, "--candidates", 16, "--mmi")
     return {
         ONE_CHAT: banter_bench(*common, "--chats", 1),
-        AT_ONCE: banter_bench(*common, "--chats", num_chats),
-        POISSON: banter_bench(*common, "--chats", num_chats, "--arrivals", "poisson"),
+        AT_ONCE: banter_bench(*common, "--chats", num_chats, "--turns", 4),
+        POISSON: banter_bench(*common, "--chats", num_chats, "--turns", 4, "--arrivals", "poisson"),
     }
 
 

@@ -1,13 +1,15 @@
 """The console as one adapter among others: the terminal of `banter run`, with inbox and outbox."""
 
+import io
 import signal
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, redirect_stderr
 from datetime import UTC, datetime
 from typing import ClassVar
 from uuid import uuid4
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import get_app_session
 from prompt_toolkit.history import InMemoryHistory
 from prompt_toolkit.patch_stdout import patch_stdout
 from pydantic import BaseModel
@@ -57,7 +59,9 @@ class ConsoleService:
         Raises:
             AdapterOffline: there is no terminal to read from.
         """
-        session: PromptSession[str] = PromptSession(history=InMemoryHistory())
+        with redirect_stderr(io.StringIO()):  # a pipe is as good as a terminal here; it would be warned of
+            keyboard = get_app_session().input
+        session: PromptSession[str] = PromptSession(history=InMemoryHistory(), input=keyboard)
         self._is_running = True
         try:
             with _above_the_prompt():

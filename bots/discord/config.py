@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field, SecretStr
 
-from bots.messages import AdapterConfig
+from bots.messages import AdapterConfig, Shape
 
 Id = Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -17,7 +17,10 @@ class DiscordConfig(AdapterConfig):
         coerce_numbers_to_str=True
     )  # ids may stand without quotes
 
-    token: SecretStr
+    token: Annotated[
+        SecretStr,
+        Shape(r"[\w-]{18,}\.[\w-]{4,}\.[\w-]{20,}", "three parts with dots, from Bot > Reset Token"),
+    ]
     message_content: bool = True  # False = mention-only: hears direct messages, mentions and replies, no more
     channels: tuple[Id, ...] = ()  # channels in which everything said is meant for the bot
     guilds: tuple[Id, ...] = ()  # servers that get the slash commands at once; none = all, within an hour

@@ -64,7 +64,9 @@ class Client:
         """
         token = config.token.get_secret_value()
         if not _TOKEN.fullmatch(token):
-            raise AdapterUnauthorized("telegram: the token is none; take it from @BotFather")
+            raise AdapterUnauthorized(
+                "telegram: what is set as the token cannot be one; ask @BotFather for it"
+            )
         _silence()
         # In any case of letters: the library changes it in what Telegram says.
         self._secrets = re.compile(f"{re.escape(token)}|{re.escape(config.secret_token())}", re.IGNORECASE)

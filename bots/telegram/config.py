@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 
-from bots.messages import AdapterConfig
+from bots.messages import AdapterConfig, Shape
 
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")  # what the Bot API takes as secret_token
@@ -16,7 +16,9 @@ _SECRET = re.compile(r"[A-Za-z0-9_-]{1,256}")  # what the Bot API takes as secre
 class TelegramConfig(AdapterConfig):
     """How to reach Telegram, and how it reaches us."""
 
-    token: SecretStr  # from @BotFather
+    token: Annotated[  # from @BotFather
+        SecretStr, Shape(r"\d{5,}:[\w-]{30,}", "123456789:AAH and 32 more letters, as @BotFather shows it")
+    ]
     base_url: str = "https://api.telegram.org"  # or a Bot API server of your own
     mode: Literal["polling", "webhook"] = "polling"
     take_over: bool = False  # polling: delete a webhook that another program has set

@@ -25,13 +25,14 @@ class ServeBenchConfig(Options):
     """`banter bench serve`: many chats in one batch."""
 
     chats: _FromOne = 16
+    turns: _FromOne = 1  # that each chat says in a run, the next one not before the last is answered
     candidates: _Candidates = 1
     history: _FromOne = 128
     new_tokens: _FromOne = 20
     source: _FromOne = 30
     mmi: bool | None = None  # None = when there is more than one candidate
     arrivals: Literal["at-once", "poisson"] = "at-once"
-    rate: Annotated[float, Field(ge=0, le=1e6)] = 0.0  # poisson: chats per second; 0 = see `ServeBench`
+    rate: Annotated[float, Field(ge=0, le=1e6)] = 0.0  # poisson: turns per second; 0 = see `ServeBench`
     runs: _FromOne = 3
 
 

@@ -1,7 +1,7 @@
 """Many chats at once: replies per second, and how long each waits for its own.
 
-Each chat says something of its own, drawn at random. They come all at the same moment, or at random times
-with independent gaps (a Poisson process).
+Each chat says something of its own, drawn at random, once or several times, but never before it has its
+answer. They come all at the same moment, or at random times with independent gaps (a Poisson process).
 """
 
 import asyncio
@@ -22,7 +22,7 @@ OVERLOAD = 2.0  # arrivals per second over replies per second, when nobody says 
 
 @dataclass(frozen=True, slots=True)
 class Latency:
-    """Seconds from a chat's arrival to its whole reply, over all chats of all runs."""
+    """Seconds from a turn's arrival to its whole reply, over all chats of all runs."""
 
     median: float
     p95: float
@@ -112,26 +112,39 @@ class ServeBench:
     async def _run_once(self) -> _Run:
         self._num_runs += 1
         draw = Random(f"{self._seed} {self._num_runs}")
-        draws = [Random(draw.getrandbits(64)) for _ in range(self._sizes.chats)]
+        arrivals = self._arrivals(draw)
         with no_garbage_collection():
             started = time.perf_counter()
             async with asyncio.TaskGroup() as group:
                 tasks = [
-                    group.create_task(self._chat(started + after, chat))
-                    for after, chat in zip(self._arrivals(draw), draws, strict=True)
+                    group.create_task(self._chat([started + after for after in mine], draw.getrandbits(64)))
+                    for mine in arrivals
                 ]
             seconds = time.perf_counter() - started
-        return _Run(self._sizes.chats / seconds, [task.result() for task in tasks])
+        latencies = [latency for task in tasks for latency in task.result()]
+        return _Run(len(latencies) / seconds, latencies)
 
-    def _arrivals(self, draw: Random) -> list[float]:
-        """Seconds after the start at which each chat comes, the first at once."""
-        arrivals = [0.0]
-        for _ in range(self._sizes.chats - 1):
-            arrivals.append(arrivals[-1] + (draw.expovariate(self._rate) if self._rate else 0.0))
-        return arrivals
+    def _arrivals(self, draw: Random) -> list[list[float]]:
+        """Seconds after the start at which the turns of each chat come, the very first at once."""
+        chats: list[list[float]] = [[] for _ in range(self._sizes.chats)]
+        after = -1.0
+        for _ in range(self._sizes.turns):
+            for chat in draw.sample(chats, len(chats)):
+                after = 0.0 if after < 0 else after + (draw.expovariate(self._rate) if self._rate else 0.0)
+                chat.append(after)
+        return chats
 
-    async def _chat(self, arrival: float, draw: Random) -> float:
-        """Come at `arrival`, a reading of time.perf_counter; returns the seconds until the reply is there."""
-        await asyncio.sleep(max(0.0, arrival - time.perf_counter()))
-        await timed_reply(self._pair, self._sizes, draw)
-        return time.perf_counter() - arrival
+    async def _chat(self, arrivals: list[float], seed: int) -> list[float]:
+        """Come at each of `arrivals`, readings of time.perf_counter, or when the turn before is answered.
+
+        Returns:
+            The seconds from each coming to its reply.
+        """
+        draw, done, latencies = Random(seed), arrivals[0], []
+        for arrival in arrivals:
+            came = max(arrival, done)
+            await asyncio.sleep(max(0.0, came - time.perf_counter()))
+            await timed_reply(self._pair, self._sizes, draw)
+            done = time.perf_counter()
+            latencies.append(done - came)
+        return latencies

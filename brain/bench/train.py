@@ -16,9 +16,10 @@ from brain.config import BrainConfig
 from brain.finetune.batches import BatchPlan, Rows
 from brain.finetune.config import OptimConfig
 from brain.finetune.examples import EncodedTurn
+from brain.finetune.masters import MasterWeights
 from brain.finetune.models import make_trainable
 from brain.finetune.optim import optimizers_for
-from brain.finetune.train import DialogueLoss, accelerator_for, optimizer_step
+from brain.finetune.train import DialogueLoss, accelerator_for, optimizer_step, precision_of
 
 TURNS = (2, 8)  # of a dialogue, fewest and most
 TURN_LEN = (3, 30)  # of a turn with its end token
@@ -65,7 +66,9 @@ class TrainBench:
         self._batches = _batches(ids_encoder(model.config.vocab_size), sizes, Random(seed))
         self._accelerator = accelerator_for(optim)
         loss = DialogueLoss(model)
-        self._prepared, *self._optimizers = self._accelerator.prepare(loss, *optimizers_for(loss, optim))
+        self._masters = MasterWeights(loss) if precision_of(optim) == "bf16" else None
+        optimizers = optimizers_for(self._masters or loss, optim)
+        self._prepared, *self._optimizers = self._accelerator.prepare(loss, *optimizers)
         self._prepared.train()
 
     async def warm_up(self) -> None:
@@ -86,7 +89,7 @@ class TrainBench:
             tokens_per_s=num_tokens / sum(seconds for _, seconds in steps),
             spread=spread([tokens / seconds for tokens, seconds in steps]),
             real_share=num_tokens / (len(steps) * _rows_per_batch(self._sizes) * self._sizes.row_len),
-            precision=self._accelerator.mixed_precision,
+            precision=precision_of(self._optim),
             threads=self._threads,
             peak_mib=round(peak_mib(), 1),
             model=self._name,
@@ -106,7 +109,12 @@ class TrainBench:
             started = time.perf_counter()
             batch = rows.collate().to(self._accelerator.device)
             optimizer_step(
-                self._accelerator, self._prepared, self._optimizers, [batch], self._optim.clip_norm
+                self._accelerator,
+                self._prepared,
+                self._optimizers,
+                [batch],
+                self._optim.clip_norm,
+                self._masters,
             )
             return batch.num_tokens, time.perf_counter() - started
 

@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass
 from random import Random
 from typing import Any
 
+from brain.contacts import contacts_in
 from brain.dialogue import Session, Turn
 from brain.encoding import clean_turn
-from brain.evaluation.contacts import contacts_in
 from brain.protocols import Encoder
 
 _BREAK = "\ue000\ue000"  # private use: stands in no word, and no token id is spelt so

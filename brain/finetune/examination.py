@@ -14,9 +14,9 @@ from accelerate import PartialState
 from brain.build import engine_for
 from brain.checkpoint import load_talker
 from brain.config import BrainConfig, DecodingConfig
+from brain.contacts import contacts_in
 from brain.dialogue import Session, Turn
 from brain.errors import TrainingError
-from brain.evaluation.contacts import contacts_in
 from brain.evaluation.memorisation import TrainingLines, canaries, extracted, recital
 from brain.finetune.config import TrainConfig
 from brain.finetune.corpus import Corpus, read_corpus

@@ -15,6 +15,7 @@ def card_from_run(run: dict[str, Any]) -> str:
     start = config["base"] or "nothing (random weights)"
     reads = "P(history | response), newest turn first" if config["reverse"] else "P(response | history)"
     kind = f"LoRA weights of rank {config['lora_weights']['rank']} for" if config["lora"] else "A GPT-2 of"
+    measured = {*config["dev"], *config["general"]}
     size = f"{run['trained_parameters'] if config['lora'] else run['parameters']:,} parameters"
     lines = [
         f"# A dialogue model trained with Banterbrain: {config['out']}",
@@ -26,7 +27,10 @@ def card_from_run(run: dict[str, Any]) -> str:
         f"seed {config['seed']}, {run['seconds'] / 60:.1f} minutes. All options stand in run.json.",
         "",
         "## Data",
-        *(f"- {name} (SHA-256 {digest})" for name, digest in run["data"].items()),
+        *(
+            f"- {name} (SHA-256 {digest})" + (", only to measure" if name in measured else "")
+            for name, digest in run["data"].items()
+        ),
         *_replay(config),
         "",
         "## Figures",

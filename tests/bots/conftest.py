@@ -3,13 +3,17 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import postgres as postgres_server
 import pytest
+from stage import MakeStage, Stage
 
 from bots.cast import Cast
 from bots.chat import Chat
+from bots.options import DatabaseSettings
 from brain.brain import Brain
 from brain.config import BrainConfig
 from brain.persona import Persona
@@ -76,3 +80,25 @@ def banter(tmp_path: Path, environment: dict[str, str]) -> Banter:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[postgres_server.Postgres]:
+    """A server for the whole run."""
+    with postgres_server.running() as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> DatabaseSettings:
+    """An empty database; a test that takes it runs on each kind."""
+    if request.param == "sqlite":
+        return DatabaseSettings(path=str(tmp_path / "banter.db"))
+    found: DatabaseSettings = request.getfixturevalue("postgres").database()
+    return found
+
+
+@pytest.fixture
+def new_stage(tmp_path: Path, database: DatabaseSettings) -> MakeStage:
+    """Stages on that database."""
+    return partial(Stage, tmp_path, database=database)

@@ -1,6 +1,7 @@
 """Killed at random moments, the bot answers everything, in order, once."""
 
 import asyncio
+import signal
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -78,3 +79,21 @@ async def test_asked_to_stop_it_finishes_what_it_began_and_keeps_the_rest(tmp_pa
             bot.terminate()
             assert await asyncio.wait_for(bot.wait(), SHUTDOWN_S) == 0
             assert server.heard(1) == expected
+
+
+async def test_a_second_interrupt_ends_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
+    async with WireServer().serving() as server:
+        variables = prepared(tmp_path, server.port)
+        await server.say(1, "hello")
+        bot = await started(tmp_path, 30.0, variables)
+        await connected(tmp_path, 1, 20.0)
+        await asyncio.sleep(0.5)  # it thinks
+        bot.send_signal(signal.SIGINT)
+        await asyncio.sleep(0.8)  # a first one drains; one that comes much sooner counts as the same
+        assert bot.returncode is None
+        bot.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(bot.wait(), 1.0) == 130
+        bot = await started(tmp_path, 0.0, variables)
+        await until(partial(answered, server, "hello"))
+        bot.terminate()
+        assert await asyncio.wait_for(bot.wait(), SHUTDOWN_S) == 0

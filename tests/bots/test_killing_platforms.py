@@ -29,7 +29,7 @@ async def killed(crowd: AnyCrowd, folder: Path) -> Tally:
     await bot.wait()
     (folder / "child.log").unlink()
     tally = await killed_again_and_again(crowd, folder, Plan(), crowds.variables(crowd))
-    print(crowd.name, tally)
+    print(crowd.name, tally, tally.repeated)
     assert (tally.num_kills, tally.missing, tally.disordered) == (20, [], [])
     kept = b"".join(file.read_bytes() for file in (folder / ".banter").iterdir())
     assert crowd.token not in tally.log

@@ -4,10 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from stage import Stage
+from stage import MakeStage, Stage
 
+from bots import people
+from bots.database import Database
 from bots.messages import Command, Incoming
-from bots.orders import ORDERS
+from bots.options import DatabaseSettings
+from bots.orders import OF_ANOTHER, ORDERS
 from bots.testing.brains import EchoBrain
 
 
@@ -24,9 +27,9 @@ async def said(
     return [message.text for message in stage.sent[before:]]
 
 
-async def test_retry_says_the_next_best_at_once_and_that_is_remembered(tmp_path: Path) -> None:
+async def test_retry_says_the_next_best_at_once_and_that_is_remembered(new_stage: MakeStage) -> None:
     brain = EchoBrain()
-    stage = Stage(tmp_path, brain)
+    stage = new_stage(brain)
     async with stage.running():
         answers = await said(stage, "hello", "/retry", "/retry ", "more")
     assert answers[1] == "again: hello"
@@ -35,9 +38,9 @@ async def test_retry_says_the_next_best_at_once_and_that_is_remembered(tmp_path:
     assert [turn.text for turn in brain.conversations[1].turns] == ["hello", "again: hello", "more"]
 
 
-async def test_undo_takes_back_one_exchange_and_reset_all(tmp_path: Path) -> None:
+async def test_undo_takes_back_one_exchange_and_reset_all(new_stage: MakeStage) -> None:
     brain = EchoBrain()
-    stage = Stage(tmp_path, brain)
+    stage = new_stage(brain)
     async with stage.running():
         answers = await said(stage, "one", "two", "/undo", "three", "/reset", "four")
     assert answers[2] == "Taken back: two"
@@ -45,8 +48,8 @@ async def test_undo_takes_back_one_exchange_and_reset_all(tmp_path: Path) -> Non
     assert [turn.text for turn in brain.conversations[3].turns] == ["four"]
 
 
-async def test_why_tells_the_candidates_and_which_was_chosen(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
+async def test_why_tells_the_candidates_and_which_was_chosen(new_stage: MakeStage) -> None:
+    stage = new_stage()
     async with stage.running():
         told = (await said(stage, "hello", "/why"))[1]
     assert "number 0 was chosen" in told
@@ -57,14 +60,14 @@ async def test_why_tells_the_candidates_and_which_was_chosen(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["retry", "undo", "why"])
-async def test_before_anything_is_said_a_command_says_so(name: str, tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
+async def test_before_anything_is_said_a_command_says_so(name: str, new_stage: MakeStage) -> None:
+    stage = new_stage()
     async with stage.running():
         assert (await said(stage, f"/{name}"))[0].endswith("say something first.")
 
 
-async def test_start_greets_and_help_lists_all(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
+async def test_start_greets_and_help_lists_all(new_stage: MakeStage) -> None:
+    stage = new_stage()
     async with stage.running():
         await stage.put(Command("start", "", stage.origin()))
         assert (await stage.answers(2))[0] == "Come in."
@@ -72,16 +75,16 @@ async def test_start_greets_and_help_lists_all(tmp_path: Path) -> None:
     assert [line.split()[0] for line in listed.splitlines()] == [f"/{name}" for name in ORDERS]
 
 
-async def test_an_unknown_command_gets_the_nearest(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
+async def test_an_unknown_command_gets_the_nearest(new_stage: MakeStage) -> None:
+    stage = new_stage()
     async with stage.running():
         assert await said(stage, "/retyr") == ["There is no /retyr; did you mean /retry?"]
 
 
-async def test_persona_is_chosen_per_chat_and_kept(tmp_path: Path) -> None:
+async def test_persona_is_chosen_per_chat_and_kept(new_stage: MakeStage, tmp_path: Path) -> None:
     (tmp_path / "brisk").mkdir()
     (tmp_path / "brisk" / "persona.toml").write_text('name = "Brisk"\ngreeting = "In you come!"')
-    stage = Stage(tmp_path)
+    stage = new_stage()
     async with stage.running():
         assert await said(stage, "/persona brisk") == ["In you come!"]
     async with stage.running():
@@ -91,8 +94,8 @@ async def test_persona_is_chosen_per_chat_and_kept(tmp_path: Path) -> None:
         assert "You talk with Brisk. There are:" in (await said(stage, "/persona"))[0]
 
 
-async def test_settings_are_kept_per_chat_and_mistakes_are_named(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
+async def test_settings_are_kept_per_chat_and_mistakes_are_named(new_stage: MakeStage) -> None:
+    stage = new_stage()
     async with stage.running():
         await said(stage, "/settings temperature 0.5", "/settings decoding sample")
         told = (await said(stage, "/settings"))[0]
@@ -101,12 +104,13 @@ async def test_settings_are_kept_per_chat_and_mistakes_are_named(tmp_path: Path)
         assert "temperature 1.25 " in (await said(stage, "/settings", chat="2"))[0]
         assert "did you mean 'temperature'" in (await said(stage, "/settings temprature 1"))[0]
         assert "less than or equal to 10" in (await said(stage, "/settings temperature 99"))[0]
+        assert "less than or equal to 10" in (await said(stage, "/settings temperature nan"))[0]
         await said(stage, "/settings default")
         assert "temperature 1.25 " in (await said(stage, "/settings"))[0]
 
 
-async def test_in_a_group_only_admins_change_what_concerns_all(tmp_path: Path) -> None:
-    stage = Stage(tmp_path, settings={"gates": {"admins": ("bo",)}})
+async def test_in_a_group_only_admins_change_what_concerns_all(new_stage: MakeStage) -> None:
+    stage = new_stage(settings={"gates": {"admins": ("bo",)}})
     async with stage.running():
         for line in ("/settings temperature 0.5", "/reset", "/persona banter"):
             [refused] = await said(stage, line, chat="g", user="ann", is_private=False)
@@ -115,8 +119,56 @@ async def test_in_a_group_only_admins_change_what_concerns_all(tmp_path: Path) -
         assert done == "It is so from now on."
 
 
-async def test_export_gives_what_is_kept_but_not_before_others(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
+@pytest.mark.parametrize("line", ["/undo", "/retry"])
+async def test_in_a_group_an_exchange_is_changed_by_whom_it_belongs_to_or_an_admin(
+    line: str, new_stage: MakeStage
+) -> None:
+    stage = new_stage(settings={"gates": {"admins": ("cy",)}})
+    async with stage.running():
+        for user in ("ann", "cy"):
+            await said(stage, "hello", chat="g", user="ann", is_private=False)
+            [refused] = await said(stage, line, chat="g", user="bo", is_private=False)
+            assert refused == OF_ANOTHER
+            [done] = await said(stage, line, chat="g", user=user, is_private=False)
+            assert done == {"/undo": "Taken back: hello", "/retry": "again: hello"}[line]
+
+
+async def test_without_admins_an_exchange_is_still_its_persons_own(new_stage: MakeStage) -> None:
+    stage = new_stage()
+    async with stage.running():
+        await said(stage, "hello", chat="g", user="ann", is_private=False)
+        assert await said(stage, "/undo", chat="g", user="bo", is_private=False) == [OF_ANOTHER]
+
+
+async def test_what_a_person_set_in_private_is_exported_and_forgotten(new_stage: MakeStage) -> None:
+    stage = new_stage()
+    async with stage.running():
+        await said(stage, "/settings temperature 0.5", "/persona banter", "hello", "/export")
+        assert stage.sent[-1].document is not None
+        [kept] = json.loads(stage.sent[-1].document.content)["private_chats"]
+        assert kept == {"chat": "1", "thread": "", "persona": "banter", "settings": {"temperature": 0.5}}
+        await said(stage, "/forget")
+        assert "temperature 1.25 " in (await said(stage, "/settings"))[0]
+
+
+async def test_forgotten_from_outside_nothing_of_the_private_chat_is_left(
+    new_stage: MakeStage, database: DatabaseSettings
+) -> None:
+    stage = new_stage()
+    async with stage.running():
+        await said(stage, "hello", "/settings temperature 0.5", chat="chat-of-ann")
+        await said(stage, "hello all", chat="g", is_private=False)
+        await said(stage, "me too", chat="chat-of-bo", user="bo")
+    ours = Database(database)
+    assert await ours.write(lambda connection: people.forget(connection, "stage", "ann")) == 4
+    await ours.close()
+    assert await stage.rows("SELECT chat FROM chats ORDER BY chat") == [("chat-of-bo",), ("g",)]
+    for table in ("inbox", "outbox", "buckets", "turns"):
+        assert "ann" not in str(await stage.rows(f"SELECT * FROM {table}"))
+
+
+async def test_export_gives_what_is_kept_but_not_before_others(new_stage: MakeStage) -> None:
+    stage = new_stage()
     async with stage.running():
         await said(stage, "hello", chat="g", is_private=False)
         await said(stage, "of somebody else", chat="g", user="bo", is_private=False)
@@ -128,22 +180,32 @@ async def test_export_gives_what_is_kept_but_not_before_others(tmp_path: Path) -
     assert [turn["text"] for turn in kept["turns"]] == ["hello", "re: hello"]
 
 
-async def test_forget_deletes_all_of_one_person_and_nothing_of_others(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
+async def test_forget_deletes_all_of_one_person_and_nothing_of_others(new_stage: MakeStage) -> None:
+    stage = new_stage()
     async with stage.running():
         await said(stage, "my secret", "/forget")
         await said(stage, "mine stays", chat="2", user="bo")
         assert (await said(stage, "/why"))[0].endswith("say something first.")
-    assert stage.rows("SELECT text FROM turns") == [("mine stays",), ("re: mine stays",)]
-    assert stage.rows("SELECT count(*) FROM inbox WHERE user_id = 'ann' AND command != 'why'") == [(0,)]
-    assert stage.rows("SELECT count(*) FROM forgotten") == [(1,)]
-    dump = "\n".join(
-        str(row) for table in ("inbox", "outbox", "replies") for row in stage.rows(f"SELECT * FROM {table}")
-    )
-    assert "my secret" not in dump
+    assert await stage.rows("SELECT text FROM turns") == [("mine stays",), ("re: mine stays",)]
+    assert await stage.rows("SELECT count(*) FROM inbox WHERE user_id = 'ann' AND command != 'why'") == [(0,)]
+    assert await stage.rows("SELECT count(*) FROM forgotten") == [(1,)]
+    for table in ("inbox", "outbox", "replies"):
+        assert "my secret" not in str(await stage.rows(f"SELECT * FROM {table}"))
 
 
-async def test_privacy_tells_what_is_kept(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
+async def test_what_is_said_after_forget_is_answered_even_if_it_was_waiting_then(
+    new_stage: MakeStage,
+) -> None:
+    stage = new_stage(EchoBrain(0.2))
+    async with stage.running():
+        await stage.put(Incoming("one", stage.origin()), Incoming("two", stage.origin()))
+        await stage.put(Command("forget", "", stage.origin()), Incoming("three", stage.origin()))
+        answers = await stage.answers(4)
+    assert [answers[0], answers[1], answers[3]] == ["re: one", "re: two", "re: three"]
+    assert await stage.rows("SELECT text FROM turns") == [("three",), ("re: three",)]
+
+
+async def test_privacy_tells_what_is_kept(new_stage: MakeStage) -> None:
+    stage = new_stage()
     async with stage.running():
         assert "/forget deletes it" in (await said(stage, "/privacy"))[0]

@@ -1,7 +1,7 @@
 """The database: made, brought up to date, refused, copied, put back."""
 
-import sqlite3
-from contextlib import closing
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from pydantic import SecretStr
+from sqlalchemy import text
 from sqlmodel import SQLModel
 
 from bots import schema, tables
@@ -17,17 +18,16 @@ from bots.errors import DatabaseError, SettingsError
 from bots.options import DatabaseSettings
 
 
-def database(folder: Path) -> Database:
+def in_folder(folder: Path) -> Database:
     return Database(DatabaseSettings(path=str(folder / "banter.db")))
 
 
-def stand_at(file: Path, version: str) -> None:
-    with closing(sqlite3.connect(file)) as connection, connection:
-        connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
+async def run(database: Database, statement: str) -> None:
+    await database.write(lambda connection: connection.execute(text(statement)))
 
 
-async def test_the_migrations_make_the_tables_as_they_are_declared(tmp_path: Path) -> None:
-    fresh = database(tmp_path)
+async def test_the_migrations_make_the_tables_as_they_are_declared(database: DatabaseSettings) -> None:
+    fresh = Database(database)
     assert await schema.migrate(fresh) is None  # nothing was there: no backup
     differences = await fresh.read(
         lambda connection: compare_metadata(MigrationContext.configure(connection), SQLModel.metadata)
@@ -42,55 +42,34 @@ def test_the_newest_step_is_the_one_that_is_asked_for() -> None:
     assert scripts.get_current_head() == schema.HEAD
 
 
-async def test_a_newer_database_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    fresh = database(tmp_path)
+async def test_a_newer_database_is_refused_in_one_sentence(database: DatabaseSettings) -> None:
+    fresh = Database(database)
     await schema.migrate(fresh)
-    stand_at(tmp_path / "banter.db", "9999")
+    await run(fresh, "UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(DatabaseError, match=r"newer version \(schema 9999, here is 0001\); update"):
         await schema.migrate(fresh)
     await fresh.close()
 
 
-async def test_tables_of_others_are_refused(tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "banter.db")) as connection:
-        connection.execute("CREATE TABLE owls (id INTEGER)")
-    theirs = database(tmp_path)
+async def test_tables_without_a_version_are_refused(database: DatabaseSettings) -> None:
+    ours = Database(database)
+    await schema.migrate(ours)
+    await run(ours, "DELETE FROM alembic_version")
+    with pytest.raises(DatabaseError, match="does not say its version; `banter restore` a backup"):
+        await schema.migrate(ours)
+    await ours.close()
+
+
+async def test_tables_of_others_are_refused(database: DatabaseSettings) -> None:
+    theirs = Database(database)
+    await run(theirs, "CREATE TABLE owls (id INTEGER)")
     with pytest.raises(DatabaseError, match="not ours"):
         await schema.migrate(theirs)
     await theirs.close()
 
 
-async def test_a_backup_is_made_while_the_database_is_in_use_and_can_be_put_back(tmp_path: Path) -> None:
-    ours = database(tmp_path)
-    await schema.migrate(ours)
-    await ours.write(
-        lambda connection: connection.execute(tables.forgotten.insert(), {"id": "x", "forgotten_at": 1.0})
-    )
-    schema.back_up(ours, tmp_path / "copy.db")
-    await ours.write(lambda connection: connection.execute(tables.forgotten.delete()))
-    await ours.close()
-    kept = schema.restore(ours, tmp_path / "copy.db")
-    again = database(tmp_path)
-    rows = await again.read(lambda connection: connection.execute(tables.forgotten.select()).all())
-    await again.close()
-    assert [row.id for row in rows] == ["x"]
-    assert kept is not None
-    assert kept.is_file()
-
-
-async def test_what_is_no_backup_replaces_nothing(tmp_path: Path) -> None:
-    ours = database(tmp_path)
-    await schema.migrate(ours)
-    await ours.close()
-    (tmp_path / "junk").write_text("junk")
-    with pytest.raises(DatabaseError, match="no backup of Banterbrain"):
-        schema.restore(ours, tmp_path / "junk")
-    with pytest.raises(DatabaseError, match="name another file"):
-        schema.back_up(ours, tmp_path / "junk")
-
-
 def test_one_file_has_one_bot(tmp_path: Path) -> None:
-    ours = database(tmp_path)
+    ours = in_folder(tmp_path)
     with (
         schema.only_one(ours),
         pytest.raises(DatabaseError, match="in use by another"),
@@ -106,3 +85,22 @@ def test_an_address_with_a_password_is_never_shown() -> None:
     assert "canary" not in str(error.value)
     settings = DatabaseSettings(url=SecretStr("postgresql+asyncpg://me:canary@host/name"))
     assert Database(settings).name == "postgresql+asyncpg://me:***@host/name"
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("sqlite://", "names no file"),
+        ("owl", "no database address"),
+        ("postgresql+asyncpg://host:port/name", "no database address"),
+    ],
+)
+def test_an_address_of_nothing_is_refused(url: str, sentence: str) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        url_from_settings(DatabaseSettings(url=SecretStr(url)))
+
+
+def test_a_system_without_posix_can_import_the_service() -> None:
+    posix = ("fcntl", "termios", "pwd", "grp", "resource", "pty")
+    code = f"import sys; sys.modules.update(dict.fromkeys({posix})); import bots.service, bots.soundness"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

@@ -1,14 +1,15 @@
 """Sections of adapters: from file and environment to their own Config, secrets on their own way."""
 
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 from pydantic import SecretStr
 
 from bots import settings
 from bots.errors import SettingsError
-from bots.messages import AdapterConfig
-from bots.sections import Section, from_variables, secrets
+from bots.messages import AdapterConfig, Shape
+from bots.sections import Section, from_variables, misshapen, secrets
 
 CANARY = "110201543:canary"
 
@@ -128,3 +129,34 @@ def test_a_section_of_no_adapter_gets_the_nearest() -> None:
     Path("config.toml").write_text("[consle]\nenabled = true\n")
     with pytest.raises(SettingsError, match="unknown key 'consle', did you mean 'console'"):
         settings.load()
+
+
+@pytest.mark.parametrize(
+    ("section", "sentence"),
+    [
+        (
+            Section("owl", {}, {"token": ""}),
+            "BANTER_OWL__TOKEN is not set; put it into",
+        ),
+        (
+            Section("owl", {}, {"tokn": CANARY}),
+            "BANTER_OWL__TOKEN is not set; BANTER_OWL__TOKN is,",
+        ),
+        (
+            Section("owl", strangers=("OWL_HOME", "OWL_BOT_TOKEN")),
+            "BANTER_OWL__TOKEN is not set; OWL_BOT_TOKEN is, and nobody reads that: give it this name",
+        ),
+    ],
+)
+def test_a_secret_under_another_name_is_found(section: Section, sentence: str) -> None:
+    assert complaint(section).startswith(f"owl: {sentence}")
+
+
+def test_a_secret_is_judged_by_its_shape_without_being_shown() -> None:
+    class Shaped(AdapterConfig):
+        token: Annotated[SecretStr, Shape(r"\d+:\w+", "a number and a word")]
+        other: Annotated[SecretStr | None, Shape(r"x", "an x")] = None
+
+    assert misshapen(Shaped(token=SecretStr("1:a"))) == []
+    told = misshapen(Shaped(token=SecretStr("canary")))
+    assert told == ["the token does not look like one: a number and a word"]

@@ -125,7 +125,7 @@ def test_weights_that_do_not_fit_the_model_are_refused(lora: Path, change: Any, 
 def test_a_folder_with_less_says_what_is_missing(lora: Path, missing: str) -> None:
     shutil.rmtree(lora) if missing == "." else (lora / missing).unlink()
     for look in (FOLDERS.version, FOLDERS.read):
-        with pytest.raises(CheckpointError, match=r"holds no LoRA weights|there is no model at"):
+        with pytest.raises(CheckpointError, match=r"holds no LoRA weights|there are no LoRA weights at"):
             look(str(lora))
 
 

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from brain.contacts import mask
 from brain.dialogue import Session, Turn
 from brain.encoding import clean_turn
 from brain.finetune.rules import session_refusal
 from brain.finetune.sources.config import ImportConfig
-from brain.finetune.sources.contacts import mask
 from brain.finetune.sources.spool import Speaker, Stored
 
 

@@ -3,7 +3,10 @@
 import asyncio
 import io
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 from prompt_toolkit.application import create_app_session
@@ -93,3 +96,17 @@ async def test_nothing_shown_steers_the_terminal(terminal: Terminal, sink: Recor
     await asyncio.wait_for(running, 20)
     with pytest.raises(SendFailed, match="console: it was closed"):
         await service.send(Outgoing("too late"))
+
+
+def test_through_a_pipe_nothing_is_warned_of(tmp_path: Path, environment: dict[str, str]) -> None:
+    code = "import asyncio; from bots.console.service import *; from bots.testing import RecordingSink; "
+    code += "asyncio.run(ConsoleService(ConsoleConfig()).run(RecordingSink('console')))"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        input=b"hello\n",
+        capture_output=True,
+        cwd=tmp_path,
+        env=environment,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")

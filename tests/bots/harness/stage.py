@@ -1,7 +1,6 @@
 """The whole of `banter run` in this process: a fake platform, a brain without weights, a database on disk."""
 
 import asyncio
-import sqlite3
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,9 +9,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, SecretStr
+from sqlalchemy import text
 
 from bots.cast import Cast
 from bots.chat import Speaker
+from bots.database import Database
 from bots.messages import (
     API_VERSION,
     Caps,
@@ -88,6 +89,9 @@ class Stage:
     crash: list[Exception] = field(default_factory=list)  # of the next runs
     num_typed: int = 0
     sink: Sink | None = None
+    database: DatabaseSettings | None = None  # None = SQLite in the folder
+    kind: type[StageAdapter] = StageAdapter
+    is_killed: bool = False  # end the next time at once, with nothing put in order
     news: asyncio.Event = field(default_factory=asyncio.Event)
     _num_said: int = 0
 
@@ -97,7 +101,7 @@ class Stage:
         self.sink = None
         stage = self
 
-        class Adapter(StageAdapter):
+        class Adapter(self.kind):  # type: ignore[name-defined, misc]
             def __init__(self, config: BaseModel) -> None:
                 super().__init__(config, stage)
 
@@ -113,14 +117,22 @@ class Stage:
             await self.until(lambda: self.sink is not None or task.done())
             yield self
         finally:
-            service.stop()
-            await asyncio.wait_for(task, TIMEOUT_S)
+            if self.is_killed:
+                self.is_killed = False
+                task.cancel()
+                await asyncio.wait([task], timeout=TIMEOUT_S)
+            else:
+                service.stop()
+                await asyncio.wait_for(task, TIMEOUT_S)
 
     def _settings(self) -> Settings:
         given = {
             name: {**QUIET.get(name, {}), **self.settings.get(name, {})} for name in {*QUIET, *self.settings}
         }
-        return Settings(database=DatabaseSettings(path=str(self.folder / "banter.db")), **given)
+        return Settings(database=self._database(), **given)
+
+    def _database(self) -> DatabaseSettings:
+        return self.database or DatabaseSettings(path=str(self.folder / "banter.db"))
 
     def origin(self, chat: str = "1", user: str = "ann", *, is_private: bool = True, **more: Any) -> Origin:
         """Where and when something happens; a new key each time."""
@@ -146,8 +158,21 @@ class Stage:
         await self.until(lambda: len(self.sent) >= number)
         return [message.text for message in self.sent]
 
-    def rows(self, query: str) -> list[tuple[Any, ...]]:
+    async def rows(self, query: str) -> list[tuple[Any, ...]]:
         """What the database says."""
+        database = Database(self._database())
+        try:
+            return await database.read(lambda found: [tuple(row) for row in found.execute(text(query))])
+        finally:
+            await database.close()
 
-        with sqlite3.connect(self.folder / "banter.db") as connection:
-            return connection.execute(query).fetchall()
+    async def until_rows(self, query: str, expected: list[tuple[Any, ...]]) -> None:
+        """Wait until the database says so."""
+        for _ in range(int(TIMEOUT_S / 0.05)):
+            if await self.rows(query) == expected:
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError(await self.rows(query))
+
+
+MakeStage = Callable[..., Stage]

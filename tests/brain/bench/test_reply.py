@@ -104,7 +104,8 @@ async def test_two_models_must_share_a_vocabulary(folder: Path, tmp_path: Path) 
 
 @pytest.mark.parametrize("arrivals", ["at-once", "poisson"])
 async def test_every_chat_is_answered(arrivals: str, folder: Path) -> None:
-    bench = ServeBench(brain(folder), ROUND.merge({"arrivals": arrivals}, "test"), 0, print)
+    bench = ServeBench(brain(folder), ROUND.merge({"arrivals": arrivals, "turns": 3}, "test"), 0, print)
+    assert len((await bench._run_once()).latencies) == 3 * ROUND.chats
     await bench.warm_up()
     report = await bench.measure()
     await bench.close()

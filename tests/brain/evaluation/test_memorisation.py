@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brain.evaluation.contacts import contacts_in
+from brain.contacts import contacts_in
 from brain.evaluation.memorisation import TrainingLines, canaries, extracted, recital
 from brain.testing import tiny_encoder
 
@@ -72,7 +72,7 @@ def test_a_planted_secret_is_found_only_where_it_is_said() -> None:
     [
         ("mail Me.Too+x@Mail.example.org now", {"me.too+x@mail.example.org"}),
         ("ring +44 (20) 7946 0018 tonight", {"442079460018"}),
-        ("call 555-0142-77.", {"555014277"}),
+        ("call 555-014-2770.", {"5550142770"}),
         ("in 1999 and 2024-10-11 at 10:30, room 1234567", set()),
         ("a@b and 12 34", set()),
     ],

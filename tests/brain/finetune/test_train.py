@@ -84,11 +84,11 @@ def test_a_killed_run_resumes_to_the_same_weights(
     corpus: Path, base: Path, tmp_path: Path, lora: bool, precision: str
 ) -> None:
     start = {"scratch": None, "base": str(base), "lora": True} if lora else {}
-    optim = {**OPTIM, "precision": precision, "epochs": 20}
+    optim = {**OPTIM, "precision": precision, "epochs": 8}
     straight = run(config(corpus, tmp_path / "straight", **start, optim=optim))
 
     broken = config(corpus, tmp_path / "broken", **start, optim=optim)
-    _kill_after_save(broken, min_step=random.randrange(5, 60))
+    _kill_after_save(broken, min_step=random.randrange(5, 30))
     resumed = run(broken.model_copy(update={"resume": True}))
 
     file = "adapter_model.safetensors" if lora else "model.safetensors"

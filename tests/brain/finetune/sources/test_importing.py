@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from brain.contacts import mask
 from brain.errors import BrainError, ConfigError, DataError
 from brain.finetune.sessions import read_sessions
 from brain.finetune.sources import writing
 from brain.finetune.sources.config import ImportConfig, SourceName
-from brain.finetune.sources.contacts import mask
 from brain.finetune.sources.formats import READERS
 from brain.finetune.sources.importing import Import, Preview, Request, num_held_out
 

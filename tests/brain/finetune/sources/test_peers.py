@@ -8,6 +8,7 @@ import json
 import unicodedata
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,11 +29,18 @@ def moment(seconds: float | None) -> str:
     return datetime.fromtimestamp(seconds, UTC).replace(tzinfo=None).isoformat()
 
 
+def readable_by(peer: str) -> list[str]:
+    """The locales that a peer reads at all; where it does not, its complaint stands in place of messages."""
+    return [locale for locale in LOCALES if not isinstance(record_of(locale)[peer], str)]
+
+
+def record_of(locale: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((FOLDER / f"{locale}.json").read_text(encoding="utf-8"))
+    return found
+
+
 def recorded(locale: str, peer: str) -> list[list[str]]:
-    rows = json.loads((FOLDER / f"{locale}.json").read_text(encoding="utf-8"))[peer]
-    if isinstance(rows, str):
-        pytest.skip(f"{peer} fails: {rows}")
-    return sorted(rows)
+    return sorted(record_of(locale)[peer])
 
 
 def composed(rows: list[list[str]]) -> list[list[str]]:
@@ -48,7 +56,7 @@ def folded(rows: list[list[str]]) -> list[list[str]]:
 
 
 def test_there_are_fourteen_locales() -> None:
-    assert len(LOCALES) == 14
+    assert (len(LOCALES), len(readable_by("whatstk")), len(readable_by("chat-miner"))) == (14, 14, 11)
 
 
 @pytest.mark.parametrize("locale", LOCALES)
@@ -56,6 +64,6 @@ def test_whatsapp_agrees_with_whatstk(locale: str) -> None:
     assert composed(ours(locale)) == recorded(locale, "whatstk")
 
 
-@pytest.mark.parametrize("locale", LOCALES)
+@pytest.mark.parametrize("locale", readable_by("chat-miner"))
 def test_whatsapp_agrees_with_chat_miner(locale: str) -> None:
     assert folded(ours(locale)) == folded(recorded(locale, "chat-miner"))

@@ -53,6 +53,21 @@ def mask(text: str) -> tuple[str, Counter[str]]:
     return text, found
 
 
+def contacts_in(text: str) -> frozenset[str]:
+    """What `mask` would replace; letters in lower case, numbers as bare digits, so that one contact written
+    two ways is one.
+    """
+    if not _MAYBE.search(text):
+        return frozenset()
+    found: set[str] = set()
+    for kind, pattern, is_real in _KINDS:
+        for match in pattern.finditer(text):
+            if is_real(match[0]):
+                found.add(re.sub(r"\D", "", match[0]) if kind in ("card", "phone") else match[0].lower())
+        text = pattern.sub(lambda match, is_real=is_real: " " if is_real(match[0]) else match[0], text)  # type: ignore[misc]  # mypy does not see defaults of a lambda
+    return frozenset(found)
+
+
 def _put(match: re.Match[str], kind: str, is_real: Callable[[str], bool], found: Counter[str]) -> str:
     text = match[0]
     if not is_real(text):
