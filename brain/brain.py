@@ -90,7 +90,8 @@ class Brain:
             )
         max_seconds = self.config.max_seconds or None
         persona = await self.prepare(persona)
-        heard, prompt = await _aside(conversation.turns, lambda: self._read(conversation, decoding))
+        said_first = opened(conversation, persona)
+        heard, prompt = await _aside(conversation.turns, lambda: self._read(said_first, decoding))
         deadline = None if max_seconds is None else started + max_seconds
         request = _Request(persona, heard, prompt, decoding, seed, deadline)
         candidates, draws = await self._candidates(request)
@@ -254,6 +255,17 @@ def _by_likelihood(candidates: Sequence[Candidate]) -> tuple[list[Candidate], in
 
 def _scored(candidate: Candidate, value: float, name: str) -> Candidate:
     return replace(candidate, scores={**candidate.scores, name: value})
+
+
+def opened(conversation: Conversation, persona: Persona) -> Conversation:
+    """The conversation with the persona's greeting before it: the voice goes on as the model hears it begin.
+
+    Only where the user spoke first, as in a new chat; the greeting leaves the history like any oldest turn.
+    """
+    turns = conversation.turns
+    if not persona.greeting or len(turns) % 2 == 0:
+        return conversation
+    return replace(conversation, turns=(Turn(persona.greeting, persona.name), *turns))
 
 
 def shortened(turns: Sequence[Turn], max_chars: int) -> tuple[Turn, ...]:

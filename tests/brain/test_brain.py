@@ -340,3 +340,15 @@ async def test_closing_closes_both_engines() -> None:
     assert reverse.is_closed
     with pytest.raises(EngineClosed):
         await thinking.reply(said("hi"))
+
+
+async def test_the_model_hears_the_greeting_before_a_new_chat() -> None:
+    engine = ScriptedEngine(ENCODER, ["Yes."], ["Well."], ["Now."])
+    odile = replace(ODILE, greeting="Come in.")
+
+    for turns in (["hi"], ["hi", "Aye.", "so"], ["Come in.", "hi"]):
+        await brain(engine).reply(said(*turns), persona=odile)
+
+    heard = [[turn.text for turn in prompt.turns] for prompt in engine.prompts]
+    assert heard == [["Come in.", "hi"], ["Come in.", "hi", "Aye.", "so"], ["Come in.", "hi"]]
+    assert (await brain(ScriptedEngine(ENCODER, ["Aye."])).reply(said("hi"))).prompt.turns == said("hi").turns
