@@ -13,7 +13,7 @@ from brain.config import BrainConfig, DecodingConfig
 from brain.decoding import checks, mmi, sentences
 from brain.dialogue import Candidate, Conversation, Prompt, Reply, Turn
 from brain.errors import ConfigError
-from brain.history import fit
+from brain.history import fit, opened, shortened
 from brain.persona import DEFAULT_PERSONA, Persona
 from brain.protocols import Engine, Span
 from brain.scoring import Score, forward_span, reverse_span
@@ -255,25 +255,6 @@ def _by_likelihood(candidates: Sequence[Candidate]) -> tuple[list[Candidate], in
 
 def _scored(candidate: Candidate, value: float, name: str) -> Candidate:
     return replace(candidate, scores={**candidate.scores, name: value})
-
-
-def opened(conversation: Conversation, persona: Persona) -> Conversation:
-    """The conversation with the persona's greeting before it: the voice goes on as the model hears it begin.
-
-    Only where the user spoke first, as in a new chat; the greeting leaves the history like any oldest turn.
-    """
-    turns = conversation.turns
-    if not persona.greeting or len(turns) % 2 == 0:
-        return conversation
-    return replace(conversation, turns=(Turn(persona.greeting, persona.name), *turns))
-
-
-def shortened(turns: Sequence[Turn], max_chars: int) -> tuple[Turn, ...]:
-    """The same turns, of the very long ones the end: a tokenizer would hold up every thread over them."""
-    return tuple(
-        turn if len(turn.text) <= max_chars else replace(turn, text=turn.text.rstrip()[-max_chars:])
-        for turn in turns
-    )
 
 
 def draw_settings(decoding: DecodingConfig, seed: int, draw: int) -> tuple[DecodingConfig, int]:
