@@ -20,7 +20,7 @@ from bots.outlet import Outlet
 from bots.records import Draft, ReplyRecord
 from brain.dialogue import Conversation, Reply, Turn
 from brain.encoding import clean_turn
-from brain.errors import BrainError, EngineBusy, EngineClosed
+from brain.errors import BrainError, EngineBusy, EngineClosed, VoiceError
 from brain.persona import Persona
 
 STALE = "I was away and have missed some messages. What did you want to talk about?"
@@ -72,6 +72,8 @@ class Answerer:
             return await self._reply(claim, self._said(claim.waiting), outlet)
         except (EngineBusy, EngineClosed, DatabaseError):  # it may do later
             raise
+        except VoiceError as error:  # its sentence is for people; the log has the reason
+            return self._step(claim, (first,), [Draft(f"{error}.")], outlet.limits)
         except (BotError, BrainError) as error:  # its sentence is for whoever runs the bot
             _log.warning("not answered", extra={"reason": f"{type(error).__name__}: {error}"})
             return self._step(claim, (first,), [Draft(SORRY)], outlet.limits)

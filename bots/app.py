@@ -70,6 +70,7 @@ def work(file: Path | None, flags: Mapping[str, object], verb: Verb) -> None:
     async def run() -> None:
         try:
             with _woken_by_signals():
+                await brain.prepare(persona, strictly=True)
                 await verb(House(settings, brain, cast, persona))
         finally:
             await brain.close()

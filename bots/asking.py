@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bots.cast import Cast
+from bots.chat import Speaker
 from bots.claims import Claim, Waiting
 from bots.database import Database
 from bots.gates import Gate
@@ -21,6 +22,7 @@ class House:
     gate: Gate
     persona: Persona  # of chats that chose none
     chattiness: float  # of chats that set none
+    brain: Speaker
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from brain.persona import DEFAULT_PERSONA, Persona, find_persona, list_personas
 
 
 class Cast:
-    """The characters of one folder, served by one configured model.
+    """The characters of one folder, served by one configured model and each character's own LoRA weights.
 
     `flags` are decoding values of the command line: they win over a character's own, and these over the
     configuration.
@@ -26,7 +26,7 @@ class Cast:
             PersonaError: unknown or malformed, or it was written for another model than the one that runs.
         """
         persona = find_persona(name, self._root)
-        if persona.model not in (None, self._config.model):
+        if not self._is_served(persona):
             raise PersonaError(
                 f"{persona.name} speaks with the model {persona.model}, here runs {self._config.model}; "
                 f"start with --persona {persona.slug}"
@@ -34,9 +34,21 @@ class Cast:
         return persona
 
     def slugs(self) -> tuple[str, ...]:
-        """Names that `find` knows, for completion and lists."""
-        slugs = [DEFAULT_PERSONA.slug, *(persona.slug for persona in list_personas(self._root))]
-        return tuple(dict.fromkeys(slugs))
+        """Names of those who can speak here, for completion and lists."""
+        found = [persona.slug for persona in list_personas(self._root) if self._is_served(persona)]
+        return tuple(dict.fromkeys([DEFAULT_PERSONA.slug, *found]))
+
+    def summary(self) -> str:
+        """One line: who can speak here, and who needs a model of its own."""
+        others = [persona for persona in list_personas(self._root) if not self._is_served(persona)]
+        line = f"characters: {', '.join(self.slugs())}"
+        if not others:
+            return line
+        absent = ", ".join(f"{persona.slug} ({persona.model})" for persona in others)
+        return f"{line}; not here, since they have a model of their own: {absent}"
+
+    def _is_served(self, persona: Persona) -> bool:
+        return persona.model in (None, self._config.model)
 
     def decoding(self, persona: Persona, overrides: Mapping[str, Any] | None = None) -> DecodingConfig:
         """How this character decodes, with `overrides` on top of all.

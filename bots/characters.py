@@ -31,6 +31,11 @@ fallback = [
 # The model this character needs; without this line it speaks with the configured one.
 # model = "microsoft/DialoGPT-medium"
 
+# LoRA weights over the configured model: a folder in this one, or any other; without this line those in
+# lora/, if there are any; "none" = not even those. They are chosen per chat and may be replaced at any time.
+# lora = "runs/{slug}"
+# reverse_lora = "runs/{slug}-reverse"
+
 # Decoding values that differ from config.toml: method, temperature, top_k, num_candidates, ...
 [decoding]
 # temperature = 0.9
@@ -81,8 +86,10 @@ def sheet(persona: Persona) -> str:
         "description": persona.description,
         "greeting": persona.greeting,
         "model": persona.model or "the configured one",
+        "lora": persona.lora or "none",
+        "reverse_lora": persona.reverse_lora or "none",
         "decoding": ", ".join(f"{key} = {value}" for key, value in persona.decoding.items())
         or "as configured",
     }
-    shown = [f"{key + ':':<13}{clean_turn(value)}" for key, value in values.items()]
+    shown = [f"{key + ':':<14}{clean_turn(value)}" for key, value in values.items()]
     return "\n".join([*shown, "fallback:", *(f"  {clean_turn(line)}" for line in persona.fallback)])

@@ -14,7 +14,10 @@ _RETRY_DRAWS = 4  # how often one retry asks for a text other than the one taken
 
 
 class Speaker(Protocol):
-    """The one verb of `brain.brain.Brain` that a chat needs."""
+    """The verbs of `brain.brain.Brain` that a chat needs."""
+
+    async def prepare(self, persona: Persona) -> Persona:
+        """Read what a character speaks with. Raises VoiceError: it cannot speak."""
 
     async def reply(
         self,
@@ -54,6 +57,15 @@ class Chat:
     def last(self) -> Reply | None:
         """How the newest reply was chosen; None before the first one and after it was taken back."""
         return self._last
+
+    async def become(self, persona: Persona) -> None:
+        """Let another character go on, what was said included.
+
+        Raises:
+            VoiceError: it cannot speak; the one before stays.
+        """
+        await self._brain.prepare(persona)
+        self.persona = persona
 
     async def say(self, text: str) -> Reply:
         """Add a turn and its reply.

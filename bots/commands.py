@@ -60,7 +60,7 @@ async def _undo(chat: Chat, argument: str) -> Outgoing:
 async def _persona(chat: Chat, argument: str) -> Outgoing:
     if not argument:
         return Outgoing(f"You talk with {chat.persona.name}. There are: {', '.join(chat.cast.slugs())}")
-    chat.persona = chat.cast.find(argument)
+    await chat.become(chat.cast.find(argument))
     greeting = chat.persona.greeting
     return Outgoing(
         greeting or f"You talk with {chat.persona.name} now.", chat.persona.name if greeting else ""

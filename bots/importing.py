@@ -109,7 +109,7 @@ def _write(
         persona = starting.begin(order.persona, settings.persona_root, name, card, order.source)
     command = ["banter", "finetune", "--data", str(order.out)]
     command += ["--dev", str(dev)] if dev else []
-    command += ["--base", "starter", "--lora", "--out", f"runs/{order.persona or order.out.stem}"]
+    command += ["--base", "starter", "--preset", "laptop", "--out", f"runs/{order.persona or order.out.stem}"]
     return {
         "out": str(order.out),
         "dev": str(dev) if dev else None,

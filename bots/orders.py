@@ -83,6 +83,7 @@ async def _persona(asked: Asked) -> Answer:
         chosen = cast.find(asked.words)
     except PersonaError:  # whose words name folders of this machine
         return note(f"There is no such character; there are: {', '.join(cast.slugs())}")
+    await asked.house.brain.prepare(chosen)  # one that cannot speak is not chosen
     effect = partial(store.set_chat, chat_id=asked.claim.chat_id, persona=chosen.slug)
     greeting = Draft(chosen.greeting, speaker=chosen.name)
     return Answer((greeting if chosen.greeting else Draft(f"You talk with {chosen.name} now."),), (effect,))

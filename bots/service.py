@@ -99,7 +99,7 @@ class Service:
         self._settings, self._adapters, self._cast = settings, adapters, cast
         self._database = Database(settings.database)
         gate, run = Gate(settings.gates), settings.run
-        house = House(self._database, cast, gate, persona, run.chattiness)
+        house = House(self._database, cast, gate, persona, run.chattiness, brain)
         self._ledger = Ledger(self._database)
         delivery = Delivery(self._ledger, run, Gifs(settings.gifs).find)
         self._workers = Workers(
@@ -133,6 +133,7 @@ class Service:
     async def _prepare(self) -> None:
         if backup := await schema.migrate(self._database):
             _log.info("the database was brought up to date", extra={"backup": str(backup)})
+        _log.info("%s", self._cast.summary())
         if self._database.is_sqlite:  # whoever held these is gone
             await claims.release_all(self._database)
 

@@ -32,8 +32,11 @@ fallback = [
     "Fair enough. What happened next?",
 ]
 
-# The trained model, once there is one.
-# model = "runs/{slug}/model"
+# What `banter finetune --lora --out runs/{slug}` has learnt, laid over the configured model.
+# lora = "runs/{slug}"
+
+# Or a model of its own, from `banter finetune --full`.
+# model = "runs/{slug}"
 """
 ORIGIN = """\
 # {name}

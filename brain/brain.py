@@ -13,10 +13,11 @@ from brain.config import BrainConfig, DecodingConfig
 from brain.decoding import checks, mmi, sentences
 from brain.dialogue import Candidate, Conversation, Prompt, Reply, Turn
 from brain.errors import ConfigError
-from brain.history import fit
+from brain.history import fit, opened, shortened
 from brain.persona import DEFAULT_PERSONA, Persona
 from brain.protocols import Engine, Span
 from brain.scoring import Score, forward_span, reverse_span
+from brain.voice import Voices
 
 VARIED_TOP_K = 40  # for a second draw after greedy or beam search
 LONG_TALK = 10_000  # characters; more is read in a thread, or every other chat would wait
@@ -29,6 +30,7 @@ T = TypeVar("T")
 class _Request:
     """One reply in the making."""
 
+    persona: Persona
     heard: checks.Heard
     prompt: Prompt
     decoding: DecodingConfig
@@ -47,6 +49,7 @@ class Brain:
     def __init__(self, forward: Engine, config: BrainConfig, reverse: Engine | None = None) -> None:
         self.config = config
         self._forward, self._reverse = forward, reverse
+        self._voices = Voices(forward, reverse)
 
     @property
     def has_reverse(self) -> bool:
@@ -74,6 +77,7 @@ class Brain:
         Raises:
             PromptError: nothing was said, or max_new_tokens leaves no room for it.
             ConfigError: the persona's overrides are malformed.
+            VoiceError: the persona's LoRA weights cannot be used.
             EngineBusy, EngineTimeout, EngineClosed.
         """
         started = time.perf_counter()
@@ -85,14 +89,28 @@ class Brain:
                 f"max_new_tokens {decoding.max_new_tokens}; lower the one or raise the other"
             )
         max_seconds = self.config.max_seconds or None
-        heard, prompt = await _aside(conversation.turns, lambda: self._read(conversation, decoding))
+        persona = await self.prepare(persona)
+        said_first = opened(conversation, persona)
+        heard, prompt = await _aside(conversation.turns, lambda: self._read(said_first, decoding))
         deadline = None if max_seconds is None else started + max_seconds
-        request = _Request(heard, prompt, decoding, seed, deadline)
+        request = _Request(persona, heard, prompt, decoding, seed, deadline)
         candidates, draws = await self._candidates(request)
         candidates, chosen = await self._choice(candidates, request)
         said = fallback_line(persona, conversation, seed) if chosen < 0 else candidates[chosen].text
         seconds = time.perf_counter() - started
         return Reply(said, chosen, tuple(candidates), request.prompt, seed, draws, seconds)
+
+    async def prepare(self, persona: Persona, *, strictly: bool = False) -> Persona:
+        """Read the LoRA weights of a persona, so that its next reply need not wait for them.
+
+        Returns:
+            The persona as it can speak here: without the weights that merely lie in its folder when they were
+            trained on another base, without those of the reverse model when there is none.
+        Raises:
+            VoiceError: some cannot be used; the log says why.
+            CheckpointError: in its place with `strictly`, the log says nothing.
+        """
+        return await self._voices.prepare(persona, strictly)
 
     async def score(self, turns: Sequence[Turn], response: str) -> Score:
         """Score a response that is already there; what each number means is told by `Score`.
@@ -142,7 +160,9 @@ class Brain:
 
     async def _draw(self, request: _Request, decoding: DecodingConfig, seed: int) -> list[Candidate]:
         """Ask the engine once; the candidates checked, and trimmed ones added when none may be said."""
-        drawn = await self._forward.generate(request.prompt, decoding, seed, max_seconds=request.seconds_left)
+        drawn = await self._forward.generate(
+            request.prompt, decoding, seed, lora=request.persona.lora, max_seconds=request.seconds_left
+        )
         if decoding.method != request.decoding.method:  # in place of the likeliest the next likely
             drawn = sorted(drawn, key=_per_token, reverse=True)
         checked = self._checked(drawn, request.heard)
@@ -162,7 +182,9 @@ class Brain:
         spans = [Span(request.prompt.ids, tuple(encoder.encode_turn(text))) for text in texts]
         if not spans:
             return []
-        logprobs = await self._forward.score(spans, max_seconds=request.seconds_left)
+        logprobs = await self._forward.score(
+            spans, lora=request.persona.lora, max_seconds=request.seconds_left
+        )
         return [
             Candidate(text, span.target[:-1], logprob, "trimmed")
             for text, span, logprob in zip(texts, spans, logprobs, strict=True)
@@ -208,7 +230,7 @@ async def _by_mutual_information(
     turns, encoder = request.prompt.turns, reverse.encoder
     responses = [encoder.encode_turn(candidate.text)[:-1] for candidate in candidates]
     spans = await _aside(turns, lambda: mmi.source_spans(turns, responses, encoder, reverse.max_positions))
-    logprobs = await reverse.score(spans, max_seconds=request.seconds_left)
+    logprobs = await reverse.score(spans, lora=request.persona.reverse_lora, max_seconds=request.seconds_left)
     scores = [mmi.mutual_score(*triple) for triple in zip(candidates, spans, logprobs, strict=True)]
     best = mmi.choose(scores, request.decoding, request.seed)
     return [_scored(*pair, "mmi") for pair in zip(candidates, logprobs, strict=True)], best
@@ -233,14 +255,6 @@ def _by_likelihood(candidates: Sequence[Candidate]) -> tuple[list[Candidate], in
 
 def _scored(candidate: Candidate, value: float, name: str) -> Candidate:
     return replace(candidate, scores={**candidate.scores, name: value})
-
-
-def shortened(turns: Sequence[Turn], max_chars: int) -> tuple[Turn, ...]:
-    """The same turns, of the very long ones the end: a tokenizer would hold up every thread over them."""
-    return tuple(
-        turn if len(turn.text) <= max_chars else replace(turn, text=turn.text.rstrip()[-max_chars:])
-        for turn in turns
-    )
 
 
 def draw_settings(decoding: DecodingConfig, seed: int, draw: int) -> tuple[DecodingConfig, int]:

@@ -6,12 +6,14 @@ from brain.brain import Brain
 from brain.checkpoint import Role, Talker, has_pair, load_talker
 from brain.config import BrainConfig
 from brain.errors import CheckpointError
+from brain.lora_folders import LoraFolders
 from brain.protocols import Encoder
 from brain.threads import wait_briefly
 
 if TYPE_CHECKING:
     from brain.engine.engine import ModelEngine
     from brain.engine.model import Model
+    from brain.engine.shelf import LoraSource
     from brain.engine.worker import Worker
 
 _MIB = 2**20
@@ -40,11 +42,11 @@ def build(config: BrainConfig) -> Brain:
     except BaseException:
         worker.stop()
         raise
-    return Brain(
-        engine_for(forward.model, forward.encoder, config, worker),
-        config,
-        None if loaded is None else engine_for(loaded.model, loaded.encoder, config, worker),
-    )
+    back = None
+    if loaded is not None:
+        back = engine_for(loaded.model, loaded.encoder, config, worker, LoraFolders(reverse, "reverse"))
+    loras = LoraFolders(config.model, "forward")
+    return Brain(engine_for(forward.model, forward.encoder, config, worker, loras), config, back)
 
 
 def _load(name: str, role: Role, config: BrainConfig, keep_bytes: int = 0) -> Talker:
@@ -54,10 +56,19 @@ def _load(name: str, role: Role, config: BrainConfig, keep_bytes: int = 0) -> Ta
         raise CheckpointError(f"{role} model: {error}") from error
 
 
-def engine_for(model: "Model", encoder: Encoder, config: BrainConfig, worker: "Worker") -> "ModelEngine":
-    """Start the engine of one model that is loaded already."""
+def engine_for(
+    model: "Model",
+    encoder: Encoder,
+    config: BrainConfig,
+    worker: "Worker",
+    loras: "LoraSource | None" = None,
+) -> "ModelEngine":
+    """Start the engine of one model that is loaded already; `loras` gives LoRA weights for single chats."""
     from brain.engine.engine import ModelEngine
     from brain.engine.scheduler import Limits
 
     limits = Limits(config.max_batch_rows, config.max_batch_positions, config.max_queue)
-    return ModelEngine(model, encoder, limits=limits, worker=worker)
+    max_lora_bytes = config.lora_mib * _MIB
+    return ModelEngine(
+        model, encoder, limits=limits, worker=worker, loras=loras, max_lora_bytes=max_lora_bytes
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from brain.encoding import TurnEncoder, encoder_from_folder
 from brain.errors import CheckpointError, ConfigError
 from brain.hub import cached_gpt2_tokenizers, is_hub_id, snapshot
-from brain.lora import ADAPTER_CONFIG, require_same_base
+from brain.lora import ADAPTER_CONFIG, hash_of_weights, require_same_base
 from brain.tensors import TensorFiles, read_json
 from brain.weights import Description, describe, read_model, read_packed
 
@@ -255,7 +255,8 @@ def _load_lora(folder: Path, name: str, role: Role, device: str, dtype: str) -> 
         raise CheckpointError(f"{folder / ADAPTER_CONFIG} names no base model to add the LoRA weights to")
     if importlib.util.find_spec("peft") is None:
         raise CheckpointError(f"{folder}: LoRA weights need the package peft: pip install peft")
-    require_same_base(folder, base, locate(base, role))
+    at = locate(base, role)
+    require_same_base(folder, base, lambda: hash_of_weights(at))
     loaded = load(base, role=role, device=device, dtype=dtype)
     peft = importlib.import_module("peft")
     try:

@@ -96,6 +96,7 @@ class BrainConfig(Options):
     max_batch_positions: _FromOne = 65536  # keys and values held for them, in tokens
     max_queue: _FromOne = 1024  # waiting requests before EngineBusy
     cache_mib: _FromZero = 256  # for chats' histories, so that a next turn reads only what is new
+    lora_mib: _FromOne = 256  # for characters' LoRA weights in memory; the ones used longest ago go first
     max_seconds: Annotated[float, Field(ge=0)] = 300.0  # seconds for one reply; 0 = none
     decoding: DecodingConfig = DecodingConfig()
     checks: ChecksConfig = ChecksConfig()

@@ -4,8 +4,10 @@ BrainError
 ├── ConfigError        an option is unknown or out of range
 ├── DataError          a file of dialogues cannot be read at a named line
 ├── CheckpointError    a model cannot be found, read or trusted
+│   └── OtherBase      LoRA weights were trained on another base
 ├── TrainingError      a run cannot go on: it diverged, or what it makes cannot be written
 ├── PersonaError       a character is missing or malformed
+│   └── VoiceError     a character cannot speak: its LoRA weights cannot be used
 ├── PromptError        a request cannot be answered: nothing was said, or it is too long
 ├── EngineBusy         the queue of the engine is full; try again later
 ├── EngineTimeout      the engine did not finish in the time it was given
@@ -42,12 +44,23 @@ class CheckpointError(BrainError):
     """A model cannot be found, read or trusted."""
 
 
+class OtherBase(CheckpointError):
+    """LoRA weights were trained on another base than they shall be laid over."""
+
+
 class TrainingError(BrainError):
     """A training run cannot go on: it diverged, or what it makes cannot be written."""
 
 
 class PersonaError(BrainError):
     """A character is missing or malformed."""
+
+
+class VoiceError(PersonaError):
+    """A character cannot speak now: its LoRA weights cannot be used.
+
+    The text is for whoever chats and names nothing of this machine; the cause says what is wrong.
+    """
 
 
 class PromptError(BrainError):

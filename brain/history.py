@@ -1,9 +1,11 @@
-"""The newest whole turns that fit the context window."""
+"""What the model reads: the newest whole turns that fit the context window, and how a chat began."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from brain.dialogue import Prompt, Turn
+from brain.dialogue import Conversation, Prompt, Turn
 from brain.errors import PromptError
+from brain.persona import Persona
 from brain.protocols import Encoder
 
 
@@ -39,3 +41,22 @@ def fit(turns: Sequence[Turn], encoder: Encoder, max_turns: int, max_tokens: int
         raise PromptError("nothing was said: at least one turn must have text")
     newest = next(turn for turn in reversed(turns) if len(encoder.encode_turn(turn.text)) > 1)
     return Prompt((newest,), tuple(spoken[-1][-max_tokens:]), is_cut=True)
+
+
+def opened(conversation: Conversation, persona: Persona) -> Conversation:
+    """The conversation with the persona's greeting before it: the voice goes on as the model hears it begin.
+
+    Only where the user spoke first, as in a new chat; the greeting leaves the history like any oldest turn.
+    """
+    turns = conversation.turns
+    if not persona.greeting or len(turns) % 2 == 0:
+        return conversation
+    return replace(conversation, turns=(Turn(persona.greeting, persona.name), *turns))
+
+
+def shortened(turns: Sequence[Turn], max_chars: int) -> tuple[Turn, ...]:
+    """The same turns, of the very long ones the end: a tokenizer would hold up every thread over them."""
+    return tuple(
+        turn if len(turn.text) <= max_chars else replace(turn, text=turn.text.rstrip()[-max_chars:])
+        for turn in turns
+    )

@@ -2,9 +2,10 @@
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
-from brain.errors import CheckpointError
+from brain.errors import CheckpointError, OtherBase
 from brain.tensors import read_json, weight_files
 
 ADAPTER_CONFIG = "adapter_config.json"
@@ -43,20 +44,24 @@ def note_base(folder: Path, base: str, path: Path, *, reverse: bool) -> None:
     )
 
 
-def require_same_base(folder: Path, base: str, path: Path) -> None:
-    """Check that the weights at `path` are those that the LoRA weights in `folder` were trained on.
+def require_same_base(folder: Path, base: str, hash_of_base: Callable[[], str]) -> None:
+    """Check that the base is the one that the LoRA weights in `folder` were trained on.
 
     LoRA weights of other programs note none and are taken as they are.
 
+    Args:
+        base: its name.
+        hash_of_base: `hash_of_weights` of it, asked for only when one was noted.
     Raises:
-        CheckpointError: they are others, or what was noted cannot be read.
+        OtherBase: it is another.
+        CheckpointError: what was noted, or the base, cannot be read.
     """
     if not (folder / BASE_FILE).is_file():
         return
     noted = read_json(folder / BASE_FILE)
-    if noted.get("sha256") != hash_of_weights(path):
+    if noted.get("sha256") != hash_of_base():
         which = "a reverse model" if noted.get("reverse") else "a forward model"
-        raise CheckpointError(
+        raise OtherBase(
             f"{folder}: LoRA weights of another base: they were trained on {which} named "
             f"{noted.get('base')}, and {base} has other weights by now or here; train them again"
         )

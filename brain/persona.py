@@ -14,6 +14,8 @@ from brain.encoding import clean_turn
 from brain.errors import PersonaError, sentence_from_validation
 
 FILE_NAME = "persona.toml"
+LORA_FOLDER = "lora"  # within a character's folder: used without being named
+NO_LORA = "none"  # not even those
 NEUTRAL_LINES = (
     "I'm not sure what to say to that. Tell me a bit more?",
     "Hm, give me a second with that one. How do you mean?",
@@ -30,6 +32,9 @@ class Persona:
 
     `decoding` holds only the keys that differ from the configuration; `fallback` lines fit after nearly
     anything and are said when every candidate was refused; `model` is None for the configured one.
+    `lora` names the LoRA weights that are laid over the model for this character, `reverse_lora` those over
+    the reverse model; `is_lora_found` tells that the former merely lie in the character's folder: where
+    another base runs, they are left out.
     """
 
     name: str
@@ -39,6 +44,9 @@ class Persona:
     fallback: tuple[str, ...] = NEUTRAL_LINES
     decoding: Mapping[str, Any] = field(default_factory=dict)
     model: str | None = None
+    lora: str | None = None
+    reverse_lora: str | None = None
+    is_lora_found: bool = False
 
 
 DEFAULT_PERSONA = Persona(
@@ -65,6 +73,8 @@ class _PersonaFile(Options):
     fallback: Annotated[tuple[Line, ...], Field(min_length=1)] = NEUTRAL_LINES
     decoding: DecodingConfig = DecodingConfig()
     model: Line | None = None
+    lora: Line | None = None
+    reverse_lora: Line | None = None
 
 
 def load_persona(folder: Path) -> Persona:
@@ -82,6 +92,7 @@ def load_persona(folder: Path) -> Persona:
         raise PersonaError(sentence_from_validation(error, _PersonaFile, str(path))) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise PersonaError(f"{path} cannot be read: {error}") from error
+    has_lora = (folder / LORA_FOLDER).is_dir()
     return Persona(
         name=values.name,
         slug=folder.name,
@@ -90,7 +101,20 @@ def load_persona(folder: Path) -> Persona:
         fallback=values.fallback,
         decoding=values.decoding.model_dump(exclude_unset=True),
         model=values.model,
+        lora=_lora(folder, values.lora or (LORA_FOLDER if has_lora else None)),
+        reverse_lora=_lora(folder, values.reverse_lora),
+        is_lora_found=has_lora and values.lora is None,
     )
+
+
+def _lora(folder: Path, name: str | None) -> str | None:
+    """A folder within the character's own goes before any other; "none" is none at all."""
+    if name in (None, NO_LORA):
+        return None
+    for place in (folder / name, Path(name).expanduser()):
+        if place.exists():
+            return str(place.resolve())
+    return name if "/" in name else str(folder / name)
 
 
 def list_personas(root: Path) -> list[Persona]:

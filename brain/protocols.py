@@ -52,25 +52,44 @@ class Engine(Protocol):
         """How many tokens, prompt and response together, the model can attend to."""
 
     async def generate(
-        self, prompt: Prompt, decoding: DecodingConfig, seed: int, *, max_seconds: float | None = None
+        self,
+        prompt: Prompt,
+        decoding: DecodingConfig,
+        seed: int,
+        *,
+        lora: str | None = None,
+        max_seconds: float | None = None,
     ) -> list[Candidate]:
         """Generate candidates; the same prompt, decoding and seed give the same ones, alone or in a batch.
 
         Args:
+            lora: name of the LoRA weights to speak with, laid over the base for this request alone; read when
+                they are first named, and again when they have changed.
             max_seconds: until the request is given up; None waits for ever.
         Returns:
             Candidates best first by log-probability for beam, in order of drawing otherwise; not yet checked.
         Raises:
             PromptError: len(prompt.ids) + max_new_tokens exceeds max_positions.
+            CheckpointError: the LoRA weights cannot be used.
             EngineBusy, EngineTimeout, EngineClosed.
         """
 
-    async def score(self, spans: Sequence[Span], *, max_seconds: float | None = None) -> list[float]:
+    async def score(
+        self, spans: Sequence[Span], *, lora: str | None = None, max_seconds: float | None = None
+    ) -> list[float]:
         """Teacher-forced log P(target | context) per span: natural log, summed over the target's tokens.
 
         Raises:
             PromptError: a span exceeds max_positions or has an empty part.
+            CheckpointError: the LoRA weights cannot be used.
             EngineBusy, EngineTimeout, EngineClosed.
+        """
+
+    async def prepare(self, lora: str) -> None:
+        """Read LoRA weights now, so that the next request that names them need not wait.
+
+        Raises:
+            CheckpointError: they cannot be used.
         """
 
     async def close(self) -> None:

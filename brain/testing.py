@@ -1,9 +1,11 @@
-"""Fakes for tests: an engine that says what it is told, a tiny tokenizer, a tiny random GPT-2."""
+"""Fakes for tests: an engine that says what it is told, a tiny tokenizer, random GPT-2 and LoRA weights."""
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from brain.config import DecodingConfig
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from transformers import GPT2LMHeadModel
 
     from brain.encoding import TurnEncoder
+    from brain.engine.shape import GPT2Shape
 
 SENTENCES = (
     "hello, how are you today?",
@@ -37,7 +40,9 @@ def _minus_target_len(span: Span) -> float:
 class ScriptedEngine:
     """`brain.protocols.Engine` that returns what is in its queue, one entry per call, and records its calls.
 
-    Attributes: `prompts`, `decodings`, `seeds` as `generate` got them; `spans` of all calls of `score`, flat.
+    Attributes: `prompts`, `decodings`, `seeds` as `generate` got them; `spans` of all calls of `score`, flat;
+    `loras` of all calls, None where none were named. What `broken` has for LoRA weights is raised when they
+    are named.
     """
 
     def __init__(
@@ -59,6 +64,8 @@ class ScriptedEngine:
         self.decodings: list[DecodingConfig] = []
         self.seeds: list[int] = []
         self.spans: list[Span] = []
+        self.loras: list[str | None] = []
+        self.broken: dict[str, Exception] = {}
         self.is_closed = False
         self._script = deque(script)
         self._score_span = score_span
@@ -68,10 +75,17 @@ class ScriptedEngine:
         self._script.append(candidates)
 
     async def generate(
-        self, prompt: Prompt, decoding: DecodingConfig, seed: int, *, max_seconds: float | None = None
+        self,
+        prompt: Prompt,
+        decoding: DecodingConfig,
+        seed: int,
+        *,
+        lora: str | None = None,
+        max_seconds: float | None = None,
     ) -> list[Candidate]:
         """Return or raise the next entry of the script."""
         self._check_open()
+        await self._speak_with(lora)
         self.prompts.append(prompt)
         self.decodings.append(decoding)
         self.seeds.append(seed)
@@ -81,11 +95,24 @@ class ScriptedEngine:
             raise entry
         return [candidate_from_text(said, self.encoder) if isinstance(said, str) else said for said in entry]
 
-    async def score(self, spans: Sequence[Span], *, max_seconds: float | None = None) -> list[float]:
+    async def score(
+        self, spans: Sequence[Span], *, lora: str | None = None, max_seconds: float | None = None
+    ) -> list[float]:
         """Ask `score_span` for each span."""
         self._check_open()
+        await self._speak_with(lora)
         self.spans.extend(spans)
         return [self._score_span(span) for span in spans]
+
+    async def prepare(self, lora: str) -> None:
+        """Raise what `broken` says of these weights."""
+        if lora in self.broken:
+            raise self.broken[lora]
+
+    async def _speak_with(self, lora: str | None) -> None:
+        self.loras.append(lora)
+        if lora is not None:
+            await self.prepare(lora)
 
     async def close(self) -> None:
         """Refuse further calls."""
@@ -137,3 +164,28 @@ def tiny_gpt2(encoder: Encoder, n_positions: int = 64, seed: int = 0) -> GPT2LMH
         model.transformer.ln_f.bias[0] = 4.0
     model.eval()
     return cast("GPT2LMHeadModel", model)
+
+
+def random_lora(folder: Path, shape: GPT2Shape, seed: int = 0, rank: int = 4, std: float = 0.2) -> Path:
+    """Write LoRA weights in PEFT's format that say something else than their base; returns the folder.
+
+    What the folder held before is replaced file by file.
+
+    Args:
+        std: of all numbers of A and B, none of which is zero as it is at the start of training.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for layer in range(shape.num_layers):
+        for matrix, (num_in, num_out) in shape.matrix_shapes.items():
+            stem = f"base_model.model.transformer.h.{layer}.{matrix}"
+            for name, size in (("A", (rank, num_in)), ("B", (num_out, rank))):
+                tensors[f"{stem}.lora_{name}.weight"] = std * torch.randn(size, generator=generator)
+    folder.mkdir(parents=True, exist_ok=True)
+    config = {"peft_type": "LORA", "r": rank, "lora_alpha": rank, "fan_in_fan_out": True, "bias": "none"}
+    (folder / "adapter_config.json").write_text(json.dumps(config))
+    save_file(tensors, folder / "adapter_model.safetensors")
+    return folder

@@ -48,9 +48,7 @@ class History:
             yield [request async for request in self._requests(fresh)], after
             if len(payloads) < PAGE_LEN:
                 return
-        raise SendFailed(
-            "discord: a channel has more missed messages than are read at once; the rest follows"
-        )
+        raise SendFailed("discord: more was missed in a channel than is read at once; the rest follows")
 
     async def _requests(self, messages: Sequence[Message]) -> AsyncIterator[Request]:
         """Events of messages; whoever addresses the bot comes with the roles that decide what is allowed."""

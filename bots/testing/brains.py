@@ -20,6 +20,10 @@ class EchoBrain:
         self.conversations: list[Conversation] = []
         self.num_at_once = self.most_at_once = 0
 
+    async def prepare(self, persona: Persona) -> Persona:
+        """Nothing is needed."""
+        return persona
+
     async def reply(
         self,
         conversation: Conversation,

@@ -15,6 +15,7 @@ from brain.engine.model import Model
 from brain.engine.worker import Worker
 from brain.errors import CheckpointError, ConfigError
 from brain.lora import ADAPTER_CONFIG
+from brain.lora_folders import LoraFolders
 from brain.protocols import Engine
 from brain.weights import describe, read_model, read_packed
 
@@ -81,7 +82,7 @@ def _open_pair(config: BrainConfig, worker: Worker, with_mmi: bool) -> Pair:
     threads = use_threads(config.num_threads)
     model = read(config.model, "forward", config, config.cache_mib * _MIB)
     encoder = ids_encoder(model.vocab_size)
-    forward = engine_for(model, encoder, config, worker)
+    forward = engine_for(model, encoder, config, worker, LoraFolders(config.model, "forward"))
     name = _reverse_name(config) if with_mmi else None
     if name is not None and _stands_in(name, config):
         reverse: Engine | None = forward

@@ -109,9 +109,11 @@ class ReplyBench:
         return reply_floor(machine, shape, dtype.itemsize, self._sizes, with_mmi=with_mmi)
 
 
-async def timed_reply(pair: Pair, sizes: Sizes, draw: Random) -> dict[str, float]:
+async def timed_reply(pair: Pair, sizes: Sizes, draw: Random, lora: str | None = None) -> dict[str, float]:
     """Make one reply to a random prompt.
 
+    Args:
+        lora: the weights of the character that speaks.
     Returns:
         The seconds of each stage, in order: "prefill" as the engine tells it, which is meaningless when other
         chats are answered meanwhile, "generate" for the rest of the candidates, and "mmi". Their sum is the
@@ -123,7 +125,7 @@ async def timed_reply(pair: Pair, sizes: Sizes, draw: Random) -> dict[str, float
     stages = {}
 
     started, prefill = time.perf_counter(), pair.prefill_s
-    candidates = await pair.forward.generate(prompt, decoding, draw.getrandbits(32))
+    candidates = await pair.forward.generate(prompt, decoding, draw.getrandbits(32), lora=lora)
     seconds, stages["prefill"] = time.perf_counter() - started, pair.prefill_s - prefill
     stages["generate"] = seconds - stages["prefill"]
     assert all(len(candidate.ids) == sizes.new_tokens for candidate in candidates)

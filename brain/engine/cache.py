@@ -6,7 +6,8 @@ that a step attends to all rows with a few calls. `heads` and `head_size` are th
 """
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -172,6 +173,19 @@ class Suffixes:
         self.kv = larger
 
 
+@dataclass(frozen=True, slots=True)
+class _Prompt:
+    """What was read, and by whom: with other LoRA weights its keys and values are others."""
+
+    ids: tuple[int, ...]
+    reader: Hashable
+
+    @property
+    def head(self) -> tuple[Hashable, ...]:
+        """What it is found by."""
+        return (self.reader, *self.ids[:_INDEX_TOKENS])
+
+
 class KeptPrefixes:
     """Prompts of past requests for the next turns of their chats; least recently used out."""
 
@@ -179,50 +193,53 @@ class KeptPrefixes:
         """Keep at most so many bytes; 0 keeps nothing."""
         self.num_bytes = 0
         self._max_bytes = max_bytes
-        self._kept: OrderedDict[tuple[int, ...], Tensor] = (
-            OrderedDict()
-        )  # ids -> [layers, 2, heads, tokens, …]
-        self._index: dict[tuple[int, ...], set[tuple[int, ...]]] = {}
+        self._kept: OrderedDict[_Prompt, Tensor] = OrderedDict()  # [layers, 2, heads, tokens, head_size]
+        self._index: dict[tuple[Hashable, ...], set[_Prompt]] = {}
 
-    def longest(self, ids: Sequence[int]) -> tuple[int, Tensor | None]:
-        """How many first tokens of a prompt are kept, at least one less than it has, and what was kept."""
-        best: tuple[int, ...] = ()
+    def longest(self, ids: Sequence[int], reader: Hashable = None) -> tuple[int, Tensor | None]:
+        """How many first tokens of a prompt are kept, at least one less than it has, and what was kept.
+
+        Args:
+            reader: equal for equal LoRA weights to read it with, None for the model's own alone.
+        """
+        best: _Prompt | None = None
         common = 0
-        for other in self._index.get(tuple(ids[:_INDEX_TOKENS]), ()):
-            same = _num_common(ids, other)
+        for other in self._index.get(_Prompt(tuple(ids), reader).head, ()):
+            same = _num_common(ids, other.ids)
             if same > common:
                 best, common = other, same
         common = min(common, len(ids) - 1)
-        if common < _INDEX_TOKENS:
+        if best is None or common < _INDEX_TOKENS:
             return 0, None
         self._kept.move_to_end(best)
         return common, self._kept[best]
 
-    def keep(self, ids: tuple[int, ...], kv: Tensor) -> None:
+    def keep(self, ids: tuple[int, ...], kv: Tensor, reader: Hashable = None) -> None:
         """Keep a copy of a prompt [layers, 2, heads, tokens, head_size], in place of its own beginnings."""
         size = kv.numel() * kv.element_size()
         if len(ids) < _INDEX_TOKENS or size > self._max_bytes:
             return
-        for other in list(self._index.get(ids[:_INDEX_TOKENS], ())):
-            same = _num_common(ids, other)
+        prompt = _Prompt(ids, reader)
+        for other in list(self._index.get(prompt.head, ())):
+            same = _num_common(ids, other.ids)
             if same == len(ids):
                 self._kept.move_to_end(other)
                 return
-            if same == len(other):
+            if same == len(other.ids):
                 self._drop(other)
         while self.num_bytes + size > self._max_bytes:
             self._drop(next(iter(self._kept)))
-        self._kept[ids] = kv.clone()
-        self._index.setdefault(ids[:_INDEX_TOKENS], set()).add(ids)
+        self._kept[prompt] = kv.clone()
+        self._index.setdefault(prompt.head, set()).add(prompt)
         self.num_bytes += size
 
-    def _drop(self, ids: tuple[int, ...]) -> None:
-        kv = self._kept.pop(ids)
+    def _drop(self, prompt: _Prompt) -> None:
+        kv = self._kept.pop(prompt)
         self.num_bytes -= kv.numel() * kv.element_size()
-        group = self._index[ids[:_INDEX_TOKENS]]
-        group.discard(ids)
+        group = self._index[prompt.head]
+        group.discard(prompt)
         if not group:
-            del self._index[ids[:_INDEX_TOKENS]]
+            del self._index[prompt.head]
 
 
 def _num_common(left: Sequence[int], right: Sequence[int]) -> int:

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from brain.engine.lora import Loras, LoraWeights, StoredLora
 from brain.engine.model import FRESH, NextTokens, Row, Usage, likeliest
 from brain.engine.spans import span_len
+from brain.errors import CheckpointError
 from brain.protocols import Span
 
 _MAX_LOGITS = 2**24  # per scoring chunk: 64 MiB in float32
@@ -63,9 +65,19 @@ class CausalModel:
         """Offer no token from num_ids on."""
         self._num_ids = num_ids
 
+    def take_lora(self, weights: StoredLora) -> LoraWeights:
+        """Refuse: only our own forward pass has a place for them. Raises CheckpointError."""
+        raise CheckpointError(
+            f"{weights.name}: this model runs through transformers, where LoRA weights cannot be chosen per "
+            f"chat; start with --model {weights.name}, which merges them into their base"
+        )
+
     @torch.inference_mode()
-    def prefill(self, prompts: Sequence[Sequence[int]], width: int) -> tuple[list[int], NextTokens]:
+    def prefill(
+        self, prompts: Sequence[Sequence[int]], width: int, loras: Loras = ()
+    ) -> tuple[list[int], NextTokens]:
         """Read prompts; see `brain.engine.model.Model.prefill`."""
+        assert not any(loras), "take_lora gives none"
         self.usage.prefilled += sum(map(len, prompts))
         longest = max(map(len, prompts))
         ids = self._tensor([[0] * (longest - len(prompt)) + list(prompt) for prompt in prompts])
@@ -107,8 +119,9 @@ class CausalModel:
         self._cohorts.clear()
 
     @torch.inference_mode()
-    def score(self, spans: Sequence[Span]) -> list[float]:
+    def score(self, spans: Sequence[Span], loras: Loras = ()) -> list[float]:
         """log P(target | context) of each span, in one forward pass padded on the right."""
+        assert not any(loras), "take_lora gives none"
         self.usage.scored += sum(len(span.target) for span in spans)
         longest, start = max(map(span_len, spans)), min(len(span.context) for span in spans) - 1
         padded = [[*span.context, *span.target] + [0] * (longest - span_len(span)) for span in spans]

@@ -54,7 +54,7 @@ class Batch:
         """Read the prompts of some requests and draw their first tokens."""
         prompts = [request.prompt.ids for request in requests]
         width = width_for([request.decoding for request in requests])
-        prefixes, following = self._model.prefill(prompts, width)
+        prefixes, following = self._model.prefill(prompts, width, [one.lora for one in requests])
         admitted = [
             _Running(
                 request, group_from_request(request, self._encoder), prefix, frozenset(request.prompt.ids)

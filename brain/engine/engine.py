@@ -6,15 +6,15 @@ A step is three verbs: admit what waits, decode one token for every row, score o
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from threading import Lock
-
-import torch
 
 from brain.config import DecodingConfig
 from brain.dialogue import Candidate, Prompt
 from brain.engine.decode import Batch
+from brain.engine.failures import closed, failure, too_late
 from brain.engine.model import Model
 from brain.engine.request import (
     GenerateRequest,
@@ -23,13 +23,16 @@ from brain.engine.request import (
     State,
     check_prompt,
     check_spans,
+    deadline_after,
     fail,
+    token_teller,
 )
 from brain.engine.scheduler import Limits, Scheduler
 from brain.engine.scoring import Scoring
+from brain.engine.shelf import LoraSource, Shelf
 from brain.engine.stats import EngineStats, LoopLag
 from brain.engine.worker import Worker
-from brain.errors import BrainError, CheckpointError, EngineClosed, EngineTimeout
+from brain.errors import CheckpointError, EngineClosed
 from brain.protocols import Encoder, Span
 
 MAX_POSITIONS = 65536  # keys and values held at once; of GPT-2 medium in 16 bits 6 GB
@@ -50,11 +53,15 @@ class ModelEngine:
         *,
         limits: Limits = DEFAULT_LIMITS,
         worker: Worker | None = None,
+        loras: LoraSource | None = None,
+        max_lora_bytes: int = 2**28,
     ) -> None:
         """Take over a model.
 
         Args:
             worker: the thread to compute in, shared with other engines; None makes one.
+            loras: where the LoRA weights that requests name come from; None for no such requests.
+            max_lora_bytes: for all of them that are in memory.
         Raises:
             CheckpointError: the tokenizer has ids the model does not know.
         """
@@ -73,7 +80,8 @@ class ModelEngine:
         self._finished = self._aborted = 0
         self._seconds = {"admit": 0.0, "decode": 0.0, "score": 0.0}
         self._lag = LoopLag()
-        self._worker = worker or Worker()
+        worker = self._worker = worker or Worker()
+        self._shelf = Shelf(loras, lambda one: worker.call(lambda: model.take_lora(one)), max_lora_bytes)
         self._worker.attach(self.step)
 
     @property
@@ -107,6 +115,7 @@ class ModelEngine:
             self._seconds["score"],
             self._model.kept_bytes,
             self._lag.worst,
+            self._shelf.num_bytes,
         )
 
     async def generate(
@@ -115,6 +124,7 @@ class ModelEngine:
         decoding: DecodingConfig,
         seed: int,
         *,
+        lora: str | None = None,
         max_seconds: float | None = None,
         on_token: Callable[[int, int], None] | None = None,
     ) -> list[Candidate]:
@@ -130,22 +140,27 @@ class ModelEngine:
                 excepted; not for beam search, which may change its mind.
         """
         check_prompt(prompt, decoding, self.max_positions, self._model.vocab_size)
-        request = GenerateRequest(prompt, decoding, seed, _deadline(max_seconds))
+        request = GenerateRequest(prompt, decoding, seed, deadline_after(max_seconds))
         if on_token is not None:
-            request.on_token = _teller(on_token, asyncio.get_running_loop())
-        self._enqueue(request)
-        with self._lag:
+            request.on_token = token_teller(on_token, asyncio.get_running_loop())
+        async with self._voiced(request, lora):
             return await asyncio.wrap_future(request.future)
 
-    async def score(self, spans: Sequence[Span], *, max_seconds: float | None = None) -> list[float]:
+    async def score(
+        self, spans: Sequence[Span], *, lora: str | None = None, max_seconds: float | None = None
+    ) -> list[float]:
         """Teacher-forced log-probabilities; see `brain.protocols.Engine.score`."""
         check_spans(spans, self.max_positions, self._model.vocab_size)
-        request = ScoreRequest(tuple(spans), _deadline(max_seconds))
+        request = ScoreRequest(tuple(spans), deadline_after(max_seconds))
         if not spans:
             return []
-        self._enqueue(request)
-        with self._lag:
+        async with self._voiced(request, lora):
             return await asyncio.wrap_future(request.future)
+
+    async def prepare(self, lora: str) -> None:
+        """Read LoRA weights now; see `brain.protocols.Engine.prepare`."""
+        async with self._shelf.held(lora):
+            return
 
     async def close(self) -> None:
         """Fail what waits and what runs with EngineClosed, and stop at the next step; may be called twice."""
@@ -174,7 +189,7 @@ class ModelEngine:
             unfinished: list[Request] = [*self._scheduler.clear(), *self._suspects, *self._admitting]
         unfinished += [*self._batch.requests, *self._scoring.requests]
         for request in unfinished:
-            fail(request, _failure(cause))
+            fail(request, failure(cause))
 
     def _timed(self, name: str, verb: Callable[[], bool]) -> bool:
         start = time.perf_counter()
@@ -219,13 +234,13 @@ class ModelEngine:
             while self._scoring.wants_more and (request := self._scheduler.next_scoring()) is not None:
                 request.is_running = True
                 self._scoring.add(request)
-        return self._scoring.step(_failure)
+        return self._scoring.step(failure)
 
     def _retry_alone(self, requests: Sequence[GenerateRequest], cause: Exception) -> None:
         """Fail a request that ran alone; those that ran in company get a run of their own."""
         company = list({id(request): request for request in requests}.values())
         if len(company) == 1:
-            fail(company[0], _failure(cause))
+            fail(company[0], failure(cause))
         elif self._is_closed:
             self._fail_all(company)
         else:
@@ -238,7 +253,22 @@ class ModelEngine:
         running: list[Request] = [*self._batch.requests, *self._suspects, *self._scoring.requests]
         late += [request for request in running if request.deadline is not None and request.deadline <= now]
         for request in late:
-            fail(request, EngineTimeout("the engine did not finish in time"))
+            fail(request, too_late())
+
+    @asynccontextmanager
+    async def _voiced(self, request: Request, lora: str | None) -> AsyncIterator[None]:
+        """Let a request wait its turn with its LoRA weights, which nobody drops meanwhile."""
+        async with AsyncExitStack() as held:
+            held.enter_context(self._lag)
+            if lora is not None:
+                left = None if request.deadline is None else request.deadline - time.monotonic()
+                try:
+                    async with asyncio.timeout(left):
+                        request.lora = await held.enter_async_context(self._shelf.held(lora))
+                except TimeoutError:
+                    raise too_late() from None
+            self._enqueue(request)
+            yield
 
     def _enqueue(self, request: Request) -> None:
         with self._lock:
@@ -250,39 +280,10 @@ class ModelEngine:
 
     def _fail_all(self, requests: Sequence[Request]) -> None:
         for request in requests:
-            fail(request, _closed())
+            fail(request, closed())
 
     def _count(self, request: Request, _: object = None) -> None:
         if request.state is State.FINISHED:
             self._finished += 1
         else:
             self._aborted += 1
-
-
-def _teller(on_token: Callable[[int, int], None], loop: asyncio.AbstractEventLoop) -> Callable[..., None]:
-    """Pass tokens to the event loop, each once even when a request is run again."""
-    told: dict[int, int] = {}
-
-    def tell(candidate: int, place: int, token: int) -> None:
-        if place >= told.get(candidate, 0):
-            told[candidate] = place + 1
-            loop.call_soon_threadsafe(on_token, candidate, token)
-
-    return tell
-
-
-def _deadline(max_seconds: float | None) -> float | None:
-    return None if max_seconds is None else time.monotonic() + max_seconds
-
-
-def _closed() -> EngineClosed:
-    return EngineClosed("the engine was shut down while the request waited")
-
-
-def _failure(cause: BaseException) -> BrainError:
-    if isinstance(cause, torch.OutOfMemoryError):
-        error = BrainError("the model ran out of memory; lower brain.max_batch_rows or num_candidates")
-    else:
-        error = BrainError(f"the model failed: {type(cause).__name__}: {cause}")
-    error.__cause__ = cause
-    return error

@@ -6,7 +6,7 @@ out]). The residual stream and the normalisations are float32 in every dtype: bf
 of the residual reach every later layer.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -14,57 +14,16 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from brain.engine.attention import SplitAttention, attend_causally
+from brain.engine.block import Attend, Block, GetTensors, Norm, Pass, layer_weights
 from brain.engine.cache import CacheShape, KeptPrefixes, Prefixes, Suffixes
 from brain.engine.graphs import StepGraphs
 from brain.engine.head import Head
-from brain.engine.linear import Linear, dtype_for, give_memory_back, padded, usual_rows
+from brain.engine.linear import dtype_for, give_memory_back, padded, usual_rows
+from brain.engine.lora import LoraPlanner, Loras, LoraWeights, StoredLora, placed
 from brain.engine.model import NextTokens, Row, Usage
-from brain.engine.shape import HEAD_NAME, LAYER_NAMES, GPT2Shape
-from brain.engine.spans import PackedSpans, chunks_of_like_length
+from brain.engine.shape import HEAD_NAME, GPT2Shape
+from brain.engine.spans import PackedSpans, chunks_of_like_length, span_len
 from brain.protocols import Span
-
-Attend = Callable[
-    [int, Tensor, Tensor, Tensor], Tensor
-]  # layer, q, k, v [tokens, heads, size] -> [tokens, …]
-GetTensors = Callable[[Sequence[str]], dict[str, Tensor]]  # names without "transformer." to tensors
-
-
-class _Norm:
-    def __init__(self, weight: Tensor, bias: Tensor, epsilon: float) -> None:
-        self._weight, self._bias, self._epsilon = weight.float(), bias.float(), epsilon
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Float32 [tokens, width] to the same."""
-        return F.layer_norm(x, self._weight.shape, self._weight, self._bias, self._epsilon)
-
-
-class _Block:
-    """One layer; what it attends to is the caller's business."""
-
-    def __init__(self, weights: dict[str, Tensor], shape: GPT2Shape) -> None:
-        self._heads = shape.num_heads
-        self._norms = [
-            _Norm(weights[f"{name}.weight"], weights[f"{name}.bias"], shape.layer_norm_epsilon)
-            for name in ("ln_1", "ln_2")
-        ]
-        self._qkv = _linear(weights, "attn.c_attn")
-        self._out = _linear(weights, "attn.c_proj")
-        self._up = Linear(weights["mlp.c_fc.weight"].t(), weights["mlp.c_fc.bias"], "gelu")
-        self._down = _linear(weights, "mlp.c_proj")
-
-    def __call__(
-        self, layer: int, x: Tensor, num_tokens: int, attend: Attend, keep: Tensor | None = None
-    ) -> Tensor:
-        """Float32 [rows, width], the first of which are tokens, to the same or to those in `keep`."""
-        qkv = self._qkv(self._norms[0](x).to(self._qkv.dtype))
-        q, k, v = (
-            qkv[:num_tokens].view(num_tokens, 3, self._heads, -1).unbind(1)
-        )  # [tokens, heads, head_size]
-        mixed = padded(attend(layer, q, k, v), len(x))  # [rows, width]
-        if keep is not None:
-            x, mixed = x[keep], mixed[keep]
-        x.add_(self._out(mixed))
-        return x.add_(self._down(self._up(self._norms[1](x).to(self._up.dtype))))
 
 
 class GPT2:
@@ -99,10 +58,10 @@ class GPT2:
         self._embedding, self._positions = first["wte.weight"], first["wpe.weight"].float()
         self._blocks = []
         for layer in range(shape.num_layers):
-            self._blocks.append(_Block(_layer_weights(take, layer), shape))
+            self._blocks.append(Block(layer_weights(take, layer), shape))
             give_memory_back()
         last = take(["ln_f.weight", "ln_f.bias", *([] if shape.is_tied else [HEAD_NAME])])
-        self._last_norm = _Norm(last["ln_f.weight"], last["ln_f.bias"], shape.layer_norm_epsilon)
+        self._last_norm = Norm(last["ln_f.weight"], last["ln_f.bias"], shape.layer_norm_epsilon)
         self._head = Head(self._embedding, last.get(HEAD_NAME))
         give_memory_back()
         self.device, self.dtype = device, dtype
@@ -112,10 +71,16 @@ class GPT2:
         self._prefixes, self._suffixes = Prefixes(cache, shape.max_positions), Suffixes(cache)
         self._kept = KeptPrefixes(keep_bytes)
         self._ids: dict[int, tuple[int, ...]] = {}  # of each prompt, by key
+        self._loras: dict[int, LoraWeights | None] = {}  # likewise
+        self._planner = LoraPlanner()
         self._has_fixed_shapes = device.type == "cuda" if has_fixed_shapes is None else has_fixed_shapes
         self._graphs = StepGraphs(self._forward) if device.type == "cuda" else None
         self._run_step = self._forward if self._graphs is None else self._graphs
         self.usage = Usage()
+
+    def take_lora(self, weights: StoredLora) -> LoraWeights:
+        """Place LoRA weights beside the model's own; see `brain.engine.model.Model.take_lora`."""
+        return placed(weights, self.shape, self.device, self.dtype)
 
     @property
     def kept_bytes(self) -> int:
@@ -127,17 +92,20 @@ class GPT2:
         self._head.num_ids = num_ids
 
     @torch.inference_mode()
-    def prefill(self, prompts: Sequence[Sequence[int]], width: int) -> tuple[list[int], NextTokens]:
+    def prefill(
+        self, prompts: Sequence[Sequence[int]], width: int, loras: Loras = ()
+    ) -> tuple[list[int], NextTokens]:
         """Read prompts, but not what is kept of them; see `brain.engine.model.Model.prefill`."""
         keys, starts = [], []
-        for prompt in prompts:
+        loras = loras or [None] * len(prompts)
+        for prompt, weights in zip(prompts, loras, strict=True):
             key = self._prefixes.add(len(prompt))
-            common, kept = self._kept.longest(prompt)
+            common, kept = self._kept.longest(prompt, weights and weights.version)
             bucket, slot = self._prefixes.bucket(key)
             if kept is not None:
                 bucket.kv[:, :, slot, :, :common] = kept[:, :, :, :common]
             bucket.lens[slot] = len(prompt)
-            self._ids[key] = tuple(prompt)
+            self._ids[key], self._loras[key] = tuple(prompt), weights
             keys.append(key)
             starts.append(common)
         fresh = [prompt[start:] for prompt, start in zip(prompts, starts, strict=True)]
@@ -160,7 +128,8 @@ class GPT2:
                 at += len(part)
             return out.flatten(1)
 
-        hidden = self._forward(ids, self._tensor(places), attend, ends)
+        of = [weights for weights, part in zip(loras, fresh, strict=True) for _ in part]
+        hidden = self._forward(ids, self._tensor(places), attend, ends, (of, loras))
         return keys, self._head.next_tokens(hidden, width)
 
     @torch.inference_mode()
@@ -180,7 +149,12 @@ class GPT2:
         positions = [start + done for start, done in zip(prefix_lens, suffixes.lens, strict=True)]
         padding = [0] * (attention.num_places - len(rows))
         ids = self._tensor([*(rows[row].token for row in at_place), *padding])
-        hidden = self._run_step(ids, self._tensor([*positions, *padding]), attention)[: len(rows)]
+        of = [self._loras[rows[row].prefix] for row in at_place]
+        places = self._tensor([*positions, *padding])
+        if any(of):  # graphs are recorded without: every company of characters would need its own
+            hidden = self._forward(ids, places, attention, loras=(of, of))[: len(rows)]
+        else:
+            hidden = self._run_step(ids, places, attention)[: len(rows)]
         suffixes.lens = [done + 1 for done in suffixes.lens]
         if suffixes.places != list(range(len(rows))):
             hidden = hidden[self._tensor(suffixes.places)]
@@ -190,7 +164,8 @@ class GPT2:
     def release(self, prefix: int) -> None:
         """Free a prompt, and keep a copy for the chat's next turn as far as memory allows."""
         bucket, _ = self._prefixes.bucket(prefix)
-        self._kept.keep(self._ids.pop(prefix), bucket.get(prefix))
+        weights = self._loras.pop(prefix)
+        self._kept.keep(self._ids.pop(prefix), bucket.get(prefix), weights and weights.version)
         self._prefixes.remove(prefix)
         if not self._ids:
             self._forget_rows()
@@ -198,6 +173,7 @@ class GPT2:
     def reset(self) -> None:
         """Forget all rows and prompts."""
         self._ids.clear()
+        self._loras.clear()
         self._prefixes.clear()
         self._forget_rows()
 
@@ -208,13 +184,18 @@ class GPT2:
             self._suffixes.places, self._suffixes.lens = [], []
 
     @torch.inference_mode()
-    def score(self, spans: Sequence[Span]) -> list[float]:
+    def score(self, spans: Sequence[Span], loras: Loras = ()) -> list[float]:
         """Log-probabilities of the targets; nothing is padded but inside attention, and the last layer and
         the head run only where a target token is predicted.
         """
         packed = PackedSpans(spans, self.device)
         self.usage.scored += len(packed.targets)
-        hidden = self._forward(packed.ids, packed.positions, packed.attend, packed.predicting)
+        pairs = list(zip(spans, loras or [None] * len(spans), strict=True))
+        of = [weights for span, weights in pairs for _ in range(span_len(span) - 1)]
+        kept = [weights for span, weights in pairs for _ in span.target]
+        hidden = self._forward(
+            packed.ids, packed.positions, packed.attend, packed.predicting, loras=(of, kept)
+        )
         logprobs = self._head.log_probs(hidden, packed.targets).double()
         return [float(part.sum()) for part in torch.split(logprobs, [len(span.target) for span in spans])]
 
@@ -222,28 +203,32 @@ class GPT2:
         """Groups of like length; see `brain.engine.spans.chunks_of_like_length`."""
         return chunks_of_like_length(spans)
 
-    def _forward(self, ids: Tensor, positions: Tensor, attend: Attend, keep: Tensor | None = None) -> Tensor:
-        """Tokens through all layers: int64 [tokens] to float32 [kept, width], normalised for the head."""
+    def _forward(
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        attend: Attend,
+        keep: Tensor | None = None,
+        loras: tuple[Loras, Loras] = ((), ()),
+    ) -> Tensor:
+        """Tokens through all layers: int64 [tokens] to float32 [kept, width], normalised for the head.
+
+        Args:
+            loras: of all tokens, and of the kept ones.
+        """
         num_tokens, num_kept = len(ids), len(ids if keep is None else keep)
+        plan = kept_plan = self._planner.rows(loras[0], self.device)
         if keep is not None:
             keep = F.pad(keep, (0, usual_rows(num_kept) - num_kept))
+            kept_plan = self._planner.rows(loras[1], self.device)
+        run = Pass(num_tokens, attend, keep, plan, kept_plan)
         x = padded(self._embedding[ids].float() + self._positions[positions], usual_rows(num_tokens))
         for layer, block in enumerate(self._blocks):
-            x = block(layer, x, num_tokens, attend, keep if layer == len(self._blocks) - 1 else None)
+            x = block(layer, x, run, is_last=layer == len(self._blocks) - 1)
         return self._last_norm(x[:num_kept])
 
     def _tensor(self, values: Sequence[int]) -> Tensor:
         return torch.tensor(values, dtype=torch.int64, device=self.device)
-
-
-def _layer_weights(take: GetTensors, layer: int) -> dict[str, Tensor]:
-    names = [f"{name}.{kind}" for name in LAYER_NAMES for kind in ("weight", "bias")]
-    found = take([f"h.{layer}.{name}" for name in names])
-    return {name: found[f"h.{layer}.{name}"] for name in names}
-
-
-def _linear(weights: dict[str, Tensor], name: str) -> Linear:
-    return Linear(weights[f"{name}.weight"].t(), weights[f"{name}.bias"])
 
 
 def gpt2_from_transformers(

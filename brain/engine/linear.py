@@ -43,8 +43,17 @@ class Linear:
         """[rows, in] to [rows, out], both of this layer's dtype."""
         if self._is_packed:
             return _pointwise(x, self._weight, self._bias, self._activation)
-        out = F.linear(x, self._weight, self._bias)
-        return F.gelu(out, approximate="tanh") if self._activation == "gelu" else out
+        return self.activate(F.linear(x, self._weight, self._bias))
+
+    def product(self, x: Tensor) -> Tensor:
+        """As calling it, but without the activation: a new tensor, to add something to first."""
+        if self._is_packed:
+            return _pointwise(x, self._weight, self._bias, "none")
+        return F.linear(x, self._weight, self._bias)
+
+    def activate(self, product: Tensor) -> Tensor:
+        """The activation alone."""
+        return F.gelu(product, approximate="tanh") if self._activation == "gelu" else product
 
 
 def usual_rows(num_rows: int) -> int:

@@ -7,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from brain.engine.lora import Loras, LoraWeights, StoredLora
 from brain.protocols import Span
 
 FRESH = -1  # the `source` of a row that has only its prefix behind it
@@ -78,8 +79,21 @@ class Model(Protocol):
     def limit_ids(self, num_ids: int) -> None:
         """Offer no token from num_ids on: the tokenizer does not know it."""
 
-    def prefill(self, prompts: Sequence[Sequence[int]], width: int) -> tuple[list[int], NextTokens]:
-        """Read prompts of any lengths; returns a key for each, and what may follow it."""
+    def take_lora(self, weights: StoredLora) -> LoraWeights:
+        """Make LoRA weights ready to be used beside the model's own.
+
+        Raises:
+            CheckpointError: they are not for this model, or it can use none.
+        """
+
+    def prefill(
+        self, prompts: Sequence[Sequence[int]], width: int, loras: Loras = ()
+    ) -> tuple[list[int], NextTokens]:
+        """Read prompts of any lengths; returns a key for each, and what may follow it.
+
+        Args:
+            loras: the weights of each prompt and of all rows that will continue it; empty for the base's own.
+        """
 
     def step(self, rows: Sequence[Row], width: int) -> NextTokens:
         """Append a token to each row; rows of the step before that nobody continues are gone."""
@@ -90,8 +104,12 @@ class Model(Protocol):
     def reset(self) -> None:
         """Forget all rows and prompts, after a failure."""
 
-    def score(self, spans: Sequence[Span]) -> list[float]:
-        """log P(target | context) of each span: natural log, summed over the target's tokens."""
+    def score(self, spans: Sequence[Span], loras: Loras = ()) -> list[float]:
+        """log P(target | context) of each span: natural log, summed over the target's tokens.
+
+        Args:
+            loras: the weights of each span; empty for the base's own.
+        """
 
     def score_chunks(self, spans: Sequence[Span]) -> list[list[int]]:
         """Cut spans into groups that `score` takes at once; returns their indices."""

@@ -4,6 +4,8 @@ The futures are `concurrent.futures.Future`: settled by the model's thread, awai
 `asyncio.wrap_future`, which also carries a cancellation back. A request whose future is done is not wanted.
 """
 
+import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
@@ -13,6 +15,7 @@ from typing import TypeVar
 
 from brain.config import DecodingConfig
 from brain.dialogue import Candidate, Prompt
+from brain.engine.lora import LoraWeights
 from brain.errors import PromptError
 from brain.protocols import Span
 
@@ -40,6 +43,7 @@ class GenerateRequest:
     seed: int
     deadline: float | None = None
     on_token: OnToken | None = None
+    lora: LoraWeights | None = None
     future: Future[list[Candidate]] = field(default_factory=Future)
     is_running: bool = False
 
@@ -67,6 +71,7 @@ class ScoreRequest:
 
     spans: tuple[Span, ...]
     deadline: float | None = None
+    lora: LoraWeights | None = None
     future: Future[list[float]] = field(default_factory=Future)
     is_running: bool = False
     done: dict[int, float] = field(default_factory=dict)
@@ -96,6 +101,25 @@ def fail(request: Request, error: BaseException) -> None:
     """Raise the error at the caller, unless it has gone or has its answer."""
     with suppress(InvalidStateError):
         request.future.set_exception(error)
+
+
+def token_teller(
+    on_token: Callable[[int, int], None], loop: asyncio.AbstractEventLoop
+) -> Callable[..., None]:
+    """Pass tokens to the event loop, each once even when a request is run again."""
+    told: dict[int, int] = {}
+
+    def tell(candidate: int, place: int, token: int) -> None:
+        if place >= told.get(candidate, 0):
+            told[candidate] = place + 1
+            loop.call_soon_threadsafe(on_token, candidate, token)
+
+    return tell
+
+
+def deadline_after(max_seconds: float | None) -> float | None:
+    """A time of `time.monotonic`; None for no hurry."""
+    return None if max_seconds is None else time.monotonic() + max_seconds
 
 
 def check_prompt(prompt: Prompt, decoding: DecodingConfig, max_positions: int, vocab_size: int) -> None:

@@ -50,7 +50,8 @@ class Scoring:
         if not chunk:
             return True
         try:
-            logprobs = self._model.score([request.spans[place] for request, place in chunk])
+            spans = [request.spans[place] for request, place in chunk]
+            logprobs = self._model.score(spans, [request.lora for request, _ in chunk])
         except Exception as error:
             self._try_alone(chunk, failure(error))
             return True

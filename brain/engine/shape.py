@@ -18,15 +18,20 @@ class GPT2Shape:
     layer_norm_epsilon: float = 1e-5
     is_tied: bool = True
 
-    def tensor_shapes(self, vocab_size: int) -> dict[str, tuple[int, ...]]:
-        """Shapes of all weights, by the names of transformers; linear weights are [in, out]."""
+    @property
+    def matrix_shapes(self) -> dict[str, tuple[int, int]]:
+        """The matrices of a layer, [in, out]."""
         width, inner = self.width, self.inner_width
-        linear = {
+        return {
             "attn.c_attn": (width, 3 * width),
             "attn.c_proj": (width, width),
             "mlp.c_fc": (width, inner),
             "mlp.c_proj": (inner, width),
         }
+
+    def tensor_shapes(self, vocab_size: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of all weights, by the names of transformers; linear weights are [in, out]."""
+        width, linear = self.width, self.matrix_shapes
         shapes: dict[str, tuple[int, ...]] = {
             "transformer.wte.weight": (vocab_size, width),
             "transformer.wpe.weight": (self.max_positions, width),

@@ -11,8 +11,8 @@ class EngineStats:
     """A snapshot; counts and seconds are since the start, sizes are of now.
 
     `prefilled`, `reused`, `stepped`, `scored` count tokens: read, taken from kept prompts, decoded, scored;
-    `…_s` are seconds of the model's thread; `kept_bytes` the memory of kept prompts; `loop_lag_s` how much
-    later than asked the event loop woke up, the worst of the last second.
+    `…_s` are seconds of the model's thread; `kept_bytes` the memory of kept prompts, `lora_bytes` that of
+    LoRA weights; `loop_lag_s` how much later than asked the event loop woke up, the worst of the last second.
     """
 
     waiting: int
@@ -29,6 +29,7 @@ class EngineStats:
     score_s: float
     kept_bytes: int
     loop_lag_s: float
+    lora_bytes: int = 0
 
 
 class LoopLag:

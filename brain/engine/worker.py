@@ -53,8 +53,12 @@ class Worker:
                 self._steps.remove(step)
             self._is_over = not self._steps
             self._tell()
-            start = self._num_rounds
+            start, thread = self._num_rounds, self._thread
             self._changed.wait_for(lambda: self._thread is None or self._num_rounds > start)
+            is_ending = self._thread is not thread
+        if is_ending and thread is not None:
+            # It may still be freeing tensors; a Python that ends meanwhile would abort.
+            thread.join()
 
     def stop(self) -> None:
         """End the thread, when nothing was attached."""

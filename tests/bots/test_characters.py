@@ -33,7 +33,7 @@ def test_a_name_that_is_no_folder_is_refused(name: str, tmp_path: Path) -> None:
 def test_a_sheet_tells_all(tmp_path: Path) -> None:
     characters.create("sailor", tmp_path)
     sheet = characters.sheet(find_persona("sailor", tmp_path))
-    assert "greeting:    Hello, I'm Sailor. What brings you here?" in sheet
+    assert "greeting:     Hello, I'm Sailor. What brings you here?" in sheet
     assert "  Tell me a bit more?" in sheet
 
 

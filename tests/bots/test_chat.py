@@ -26,7 +26,7 @@ async def test_a_reply_joins_the_conversation(make_chat: MakeChat, engine: Scrip
     reply = await chat.say("where do you live?")
     assert reply.text == "by the sea"
     assert texts(chat) == ["hello", "good evening", "where do you live?", "by the sea"]
-    assert [turn.text for turn in engine.prompts[1].turns] == texts(chat)[:3]
+    assert [turn.text for turn in engine.prompts[1].turns] == ["Come in.", *texts(chat)[:3]]
 
 
 async def test_a_failure_leaves_the_conversation_as_it_was(make_chat: MakeChat) -> None:

@@ -82,5 +82,5 @@ async def test_why_shows_every_candidate_and_what_was_refused(
     assert [row[1] for row in answer.table.rows] == ["hello", "good evening", "by the sea"]
     assert answer.table.rows[0][-1] == "echo of the user"
     assert answer.table.marked > 0
-    assert answer.text.startswith("History: 1 turn, ")
+    assert answer.text.startswith("History: 2 turns, ")  # the greeting is one
     assert "Candidates: 3 different ones, 1 refused" in answer.text

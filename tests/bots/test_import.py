@@ -37,7 +37,8 @@ def test_an_export_becomes_training_data_and_a_character(banter: Banter, chat: P
     assert "contact data\t11 email, masked" in told
     assert "held out\t1 of 11 sessions, the newest -> ben.dev.jsonl" in told
     assert told.endswith(
-        "Next:    banter finetune --data ben.jsonl --dev ben.dev.jsonl --base starter --lora --out runs/ben\n"
+        "Next:    banter finetune --data ben.jsonl --dev ben.dev.jsonl --base starter --preset laptop "
+        "--out runs/ben\n"
     )
     assert len((tmp_path / "ben.jsonl").read_text().splitlines()) == 10
     assert "ann@" not in (tmp_path / "ben.jsonl").read_text()

@@ -90,7 +90,7 @@ async def test_a_line_that_was_cut_gets_an_error() -> None:
         (b'{"turns": [3]}', "line 1: request: turns.0: input should be a valid string"),
         (b'{"turns": [" "]}', "line 1: nothing was said"),
         (b'{"turns": ["a"], "sed": 1}', "line 1: request: unknown key 'sed', did you mean 'seed'?"),
-        (b'{"turns": ["a"], "seed": true}', "line 1: request: seed: input should be a valid integer"),
+        (b'{"turns": ["a"], "seed": true}', "line 1: request: seed: must not be true"),
         (b'{"turns": ["a"], "persona": "nobody"}', "line 1: no character 'nobody'"),
         (
             b'{"turns": ["a"], "decoding": {"topk": 3}}',

@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from threading import Thread, current_thread
+from typing import Any
 
 import pytest
 
@@ -248,9 +249,9 @@ async def test_mmi_scores_all_that_may_be_said_in_one_call_and_no_others() -> No
 class CountingEngine(ScriptedEngine):
     calls = 0
 
-    async def score(self, spans: Sequence[Span], *, max_seconds: float | None = None) -> list[float]:
+    async def score(self, spans: Sequence[Span], **options: Any) -> list[float]:
         self.calls += 1
-        return await super().score(spans, max_seconds=max_seconds)
+        return await super().score(spans, **options)
 
 
 async def test_mmi_guesses_back_only_the_history_the_forward_model_saw() -> None:
@@ -339,3 +340,15 @@ async def test_closing_closes_both_engines() -> None:
     assert reverse.is_closed
     with pytest.raises(EngineClosed):
         await thinking.reply(said("hi"))
+
+
+async def test_the_model_hears_the_greeting_before_a_new_chat() -> None:
+    engine = ScriptedEngine(ENCODER, ["Yes."], ["Well."], ["Now."])
+    odile = replace(ODILE, greeting="Come in.")
+
+    for turns in (["hi"], ["hi", "Aye.", "so"], ["Come in.", "hi"]):
+        await brain(engine).reply(said(*turns), persona=odile)
+
+    heard = [[turn.text for turn in prompt.turns] for prompt in engine.prompts]
+    assert heard == [["Come in.", "hi"], ["Come in.", "hi", "Aye.", "so"], ["Come in.", "hi"]]
+    assert (await brain(ScriptedEngine(ENCODER, ["Aye."])).reply(said("hi"))).prompt.turns == said("hi").turns

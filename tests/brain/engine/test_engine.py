@@ -15,6 +15,7 @@ from brain.dialogue import Candidate, Prompt
 from brain.engine.causal import CausalModel
 from brain.engine.engine import ModelEngine
 from brain.engine.gpt2 import gpt2_from_transformers
+from brain.engine.lora import Loras
 from brain.engine.model import Model, NextTokens, Row
 from brain.engine.scheduler import Limits
 from brain.errors import (
@@ -50,17 +51,19 @@ class Watch:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._model, name)
 
-    def prefill(self, prompts: Sequence[Sequence[int]], width: int) -> tuple[list[int], NextTokens]:
+    def prefill(
+        self, prompts: Sequence[Sequence[int]], width: int, loras: Loras = ()
+    ) -> tuple[list[int], NextTokens]:
         self._note(len(prompts), prompts)
-        return self._model.prefill(prompts, width)
+        return self._model.prefill(prompts, width, loras)
 
     def step(self, rows: Sequence[Row], width: int) -> NextTokens:
         self._note(len(rows))
         return self._model.step(rows, width)
 
-    def score(self, spans: Sequence[Span]) -> list[float]:
+    def score(self, spans: Sequence[Span], loras: Loras = ()) -> list[float]:
         self._note(len(spans))
-        return self._model.score(spans)
+        return self._model.score(spans, loras)
 
     def _note(self, num_rows: int, prompts: Sequence[Sequence[int]] = ()) -> None:
         failure = self.failure  # of before anybody knows that this pass has begun
