@@ -15,6 +15,7 @@ from bots.records import ChatSettings, Draft
 from bots.tables import chats, inbox, outbox, turns
 from brain.dialogue import Turn
 
+_EDITED_WAITS_S = 60.0
 _DUE = (
     select(chats)
     .where(
@@ -123,7 +124,7 @@ def _claim(connection: Connection, wish: Wish) -> list[Claim]:
             row.is_private,
             row.persona,
             ChatSettings(**row.settings),
-            tuple(waiting[row.id]),
+            tuple(waiting.get(row.id, ())),
             tuple(unsent[row.id]),
             tuple(said[row.id]),
         )
@@ -163,7 +164,16 @@ def _waiting(connection: Connection, ids: Sequence[int]) -> dict[int, list[Waiti
     found: dict[int, list[Waiting]] = defaultdict(list)
     for row in connection.execute(_WAITING, {"ids": ids}):
         found[row.chat_id].append(waiting_from_row(row))
-    return found
+    return {chat_id: _by_turns(waiting, time.time()) for chat_id, waiting in found.items()}
+
+
+def _by_turns(waiting: list[Waiting], now: float) -> list[Waiting]:
+    """Oldest first; whoever edits what they said waits for a while behind the others."""
+    editors = {one.user_id for one in waiting if one.edits and now - one.said_at < _EDITED_WAITS_S}
+    if not editors:
+        return waiting
+    ordered = sorted(waiting, key=lambda one: one.user_id in editors)  # stable: each person's order is kept
+    return ordered if ordered[0].due_at <= now else waiting  # a chat is due when its oldest line is
 
 
 def waiting_from_row(row: Row[Any]) -> Waiting:

@@ -2,9 +2,10 @@
 
 import asyncio
 import os
+import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,6 +22,8 @@ from bots.options import DatabaseSettings
 
 BUSY_TIMEOUT_S = 20
 CONNECT_TIMEOUT_S = 10
+EMPTY_LOG = "empty log"  # set in a connection's info: once committed, nothing deleted stays in the log
+_LOG_TIMEOUT_S = 2.0
 _DRIVERS = {"sqlite", "postgresql+asyncpg"}
 _T = TypeVar("_T")
 _NUM_READERS = 4
@@ -72,7 +75,11 @@ class Database:
 
             def transact() -> _T:
                 with self._writer.begin() as connection:
-                    return work(connection)
+                    done = work(connection)
+                    is_log_emptied = connection.info.pop(EMPTY_LOG, False)
+                if is_log_emptied:
+                    self._empty_log()
+                return done
 
             return await asyncio.get_running_loop().run_in_executor(self._write_thread, transact)
 
@@ -113,6 +120,12 @@ class Database:
         self._writer.dispose()
         self._reader.dispose()
 
+    def _empty_log(self) -> None:
+        """Move SQLite's write-ahead log into the file and cut it; not while others read an older state."""
+        assert self.file is not None
+        with closing(sqlite3.connect(self.file, timeout=_LOG_TIMEOUT_S)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
     def _sqlite(self, begin: str, synchronous: str) -> Engine:
         engine = create_engine(self.url, pool_size=_NUM_READERS, max_overflow=0)
 
@@ -129,6 +142,7 @@ class Database:
                 "journal_mode=WAL",
                 f"synchronous={synchronous}",
                 "foreign_keys=ON",
+                "secure_delete=ON",  # what is deleted is overwritten
             ):
                 connection.execute(f"PRAGMA {pragma}")
 

@@ -101,10 +101,11 @@ class Delivery:
             return _Outcome(_dead(message, why), True)
         if isinstance(error, RetryAfter):
             outlet.pacer.hold(None if error.is_overall else claim.key, error.seconds)
-            return _Outcome(_again(message, now + error.seconds, message.attempts, why), False)
         if now - message.created_at > self._settings.send_for_s:
             _log.error("a message could not be sent", extra={"reason": why, "attempts": message.attempts})
             return _Outcome(_dead(message, why), True)
+        if isinstance(error, RetryAfter):
+            return _Outcome(_again(message, now + error.seconds, message.attempts, why), False)
         pause = min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2.0 ** min(message.attempts, 10))
         _log.warning("sending failed", extra={"reason": why, "retry_s": pause})
         return _Outcome(_again(message, now + pause, message.attempts + 1, why), False)

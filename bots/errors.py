@@ -3,6 +3,7 @@
 BotError
 ├── SettingsError             config.toml, the environment or a flag holds something unknown or out of range
 ├── NameTaken                 a file that must not be overwritten is there already
+├── NobodyNamed               a person is asked for without an id
 ├── LineError                 one line of a batch cannot be answered; the rest go on
 ├── DatabaseError             the database is newer than the program, in use, damaged or not there
 ├── Busy                      the inbox is full: do not acknowledge, offer the same again
@@ -36,6 +37,12 @@ class SettingsError(BotError):
 
 class NameTaken(BotError):
     """A file that must not be overwritten is there already."""
+
+    exit_code = 2
+
+
+class NobodyNamed(BotError):
+    """A person is asked for whose id is empty."""
 
     exit_code = 2
 

@@ -3,6 +3,8 @@
 Ids are the platform's own, as strings. Text holds no lone surrogates and no NUL: `storable` sees to that.
 """
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -126,6 +128,13 @@ class Moved:
 
 Request = Incoming | Command  # what may be answered
 Event = Incoming | Command | Edited | Reaction | Deleted | Presence | Moved
+
+
+def is_named(text: str, names: Iterable[str]) -> bool:
+    """Whether one of the bot's names stands in a text as a word of its own; case does not count."""
+    folded = text.casefold()
+    words = [re.escape(name.strip().casefold()) for name in names if name.strip()]
+    return any(re.search(rf"(?<!\w){word}(?!\w)", folded) for word in words)
 
 
 def storable(text: str) -> str:

@@ -11,7 +11,8 @@ from bots.messages import Origin
 from bots.options import GateSettings
 from bots.tables import buckets
 
-Verdict = Literal["heard", "refused", "told"]  # told = refused, and now is the time to say so
+# told = refused, and now is the time to say so: to the person, or with "chat told" to nobody in particular
+Verdict = Literal["heard", "refused", "told", "chat told"]
 
 
 _KEPT = select(buckets).where(buckets.c.id.in_(any_of("ids"))).order_by(buckets.c.id).with_for_update()
@@ -77,15 +78,18 @@ class Gate:
         return verdicts
 
     def _verdict(self, origin: Origin, has_room: bool, kept: Mapping[str, _Bucket], now: float) -> Verdict:
-        mine = [kept[name] for name, _ in self._buckets(origin)]
-        if has_room and all(bucket.tokens >= 1 for bucket in mine):
-            for bucket in mine:
+        mine = {name.partition("/")[0]: kept[name] for name, _ in self._buckets(origin)}
+        if has_room and all(bucket.tokens >= 1 for bucket in mine.values()):
+            for bucket in mine.values():
                 bucket.tokens -= 1
             return "heard"
-        if mine[0].told_at + self._settings.notice_every_s > now:  # the narrowest comes first
+        person = mine.get("person")
+        is_theirs = person is not None and person.tokens < 1  # else others' lines have used up what there is
+        blamed = person if is_theirs else mine.get("chat")
+        if blamed is None or blamed.told_at + self._settings.notice_every_s > now:
             return "refused"
-        mine[0].told_at = now
-        return "told"
+        blamed.told_at = now
+        return "told" if is_theirs else "chat told"
 
     def _buckets(self, origin: Origin) -> Iterator[tuple[str, tuple[float, float]]]:
         """Names of the buckets a message is taken from, with burst and refill per second."""

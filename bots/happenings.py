@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, or_, select, update
 
 from bots.database import insert_missing
 from bots.messages import ChatKey, Deleted, Edited, Event, Moved, Origin, Presence, Reaction
 from bots.tables import chats, feedback, inbox, outbox, replies, turns
+
+MAX_EDITS = 3  # of one message that waits: each may void an answer that is in the making
 
 
 def note(connection: Connection, events: Sequence[Event], now: float) -> None:
@@ -26,6 +28,24 @@ def note(connection: Connection, events: Sequence[Event], now: float) -> None:
             _appear(connection, chat_id, event)
         elif isinstance(event, Moved):
             _move(connection, chat_id, event.to)
+
+
+def changing(connection: Connection, edits: Sequence[Edited]) -> list[tuple[Edited, int]]:
+    """The edits of what waits, each with its chat's row; of one message at most MAX_EDITS."""
+    found, left = [], dict[tuple[int, str], int]()
+    for event in edits:
+        chat_id = _chat_id(connection, event.origin.chat)
+        if chat_id is None:
+            continue
+        message = (chat_id, event.origin.message_id)
+        if message not in left:
+            query = select(func.min(inbox.c.edits)).where(*_is_waiting(chat_id, event))
+            num_edits = connection.execute(query).scalar()
+            left[message] = 0 if num_edits is None else MAX_EDITS - num_edits
+        if left[message] > 0:
+            left[message] -= 1
+            found.append((event, chat_id))
+    return found
 
 
 def leave(connection: Connection, chat_id: int) -> None:
@@ -86,14 +106,17 @@ def _done(origin: Origin, chat_id: int, now: float) -> dict[str, object]:
 def _edit(connection: Connection, chat_id: int, event: Edited) -> None:
     """Text that waits is replaced; what was answered stays as it was."""
     connection.execute(
-        update(inbox)
-        .where(
-            inbox.c.chat_id == chat_id,
-            inbox.c.message_id == event.origin.message_id,
-            inbox.c.state == "waiting",
-            inbox.c.command == "",
-        )
-        .values(text=event.text, edits=inbox.c.edits + 1)
+        update(inbox).where(*_is_waiting(chat_id, event)).values(text=event.text, edits=inbox.c.edits + 1)
+    )
+
+
+def _is_waiting(chat_id: int, event: Edited) -> tuple[ColumnElement[bool], ...]:
+    """What is said by the message that was edited, as long as it is not answered."""
+    return (
+        inbox.c.chat_id == chat_id,
+        inbox.c.message_id == event.origin.message_id,
+        inbox.c.state == "waiting",
+        inbox.c.command == "",
     )
 
 

@@ -14,13 +14,22 @@ from bots.batching import Batcher
 from bots.database import Database, any_of, insert_missing
 from bots.errors import Busy
 from bots.gates import Gate, Verdict
-from bots.messages import ChatKey, Command, Event, Incoming, MessageRef, Moved, Origin, Presence, Request
+from bots.messages import (
+    ChatKey,
+    Command,
+    Edited,
+    Event,
+    Incoming,
+    MessageRef,
+    Moved,
+    Origin,
+    Presence,
+    Request,
+)
 from bots.options import RunSettings
-from bots.outbox import outbox_row
-from bots.records import Draft
+from bots.outbox import NOT_HERE, NOT_NOW, notices
 from bots.tables import chats, inbox, outbox
 
-TOO_MUCH = "That is a lot at once. Give me a minute, then go on, please."
 _MAX_KEYS = 500  # in one query
 _COUNT_EVERY_S = 0.5
 
@@ -80,6 +89,7 @@ class Inbox:
         seed: int | None = None,
     ) -> None:
         """`wake` is called after each commit; with a `seed` each event's own is made from it and its key."""
+        self.dismiss: Callable[[Origin, str], None] = lambda origin, text: None  # told what gets no answer
         self._database, self._gate, self._settings = database, gate, settings
         self._wake, self._seed = wake, seed
         self._batcher = Batcher(self._write)
@@ -104,7 +114,11 @@ class Inbox:
             assert event.origin.key, f"{type(event).__name__} has no key"
         if not self._is_open:
             raise Busy("stopping")
-        if let_in := [event for event in events if self._gate.lets_in(event.origin)]:
+        let_in = [event for event in events if self._gate.lets_in(event.origin)]
+        for event in events if len(let_in) < len(events) else ():
+            if event not in let_in:
+                self.dismiss(event.origin, NOT_HERE)
+        if let_in:
             await self._batcher.add(let_in)
             self._wake()
 
@@ -126,18 +140,20 @@ class Inbox:
             for one in offer
         }
 
-        def write(connection: Connection) -> None:
+        def write(connection: Connection) -> list[Origin]:
             self._refuse_when_full(connection, len(events), now)
             fresh = _unknown(connection, events)
             moves = [event for event in fresh if isinstance(event, Presence | Moved)]
             requests = [event for event in fresh if isinstance(event, Request)]
-            rest = [event for event in fresh if not isinstance(event, Presence | Moved | Request)]
+            rest = [event for event in fresh if not isinstance(event, Presence | Moved | Request | Edited)]
             happenings.note(connection, moves, now)
-            if requests:
-                self._keep(connection, requests, now)
-            happenings.note(connection, rest, now)
+            refused = self._keep(connection, requests, now) if requests else []
+            edits = [event for event in fresh if isinstance(event, Edited)]
+            happenings.note(connection, [*self._heard(connection, edits, now), *rest], now)
+            return refused
 
-        await self._database.write(write)
+        for origin in await self._database.write(write):
+            self.dismiss(origin, NOT_NOW)
         return [None] * len(offers)
 
     def _refuse_when_full(self, connection: Connection, num_new: int, now: float) -> None:
@@ -149,26 +165,42 @@ class Inbox:
             raise Busy
         self._num_waiting += num_new
 
-    def _keep(self, connection: Connection, requests: Sequence[Request], now: float) -> None:
+    def _keep(self, connection: Connection, requests: Sequence[Request], now: float) -> list[Origin]:
+        """Write them; those that are refused without a notice."""
         known = _chats(connection, {event.origin.chat for event in requests})
         wanted = [event for event in requests if self._is_wanted(event, known.get(event.origin.chat))]
         if missing := [event.origin for event in wanted if event.origin.chat not in known]:
             known |= _new_chats(connection, missing)
         if not wanted:
-            return
+            return []
         taken: dict[ChatKey, int] = {}
         asked = []
         for event in wanted:
             key = event.origin.chat
             taken[key] = taken.get(key, known[key].num_waiting) + 1
-            asked.append((event.origin, taken[key] <= self._settings.max_waiting_per_chat))
-        verdicts = self._gate.take(connection, asked, now)
-        judged = list(zip(wanted, verdicts, strict=True))
+            has_room = taken[key] <= self._settings.max_waiting_per_chat
+            asked.append((event.origin, known[key].id, has_room))
+        judged = list(zip(wanted, self._judge(connection, asked, now), strict=True))
         rows = [self._row(event, known[event.origin.chat].id, verdict, now) for event, verdict in judged]
         insert_missing(connection, inbox, rows)
-        told = [event.origin for event, verdict in judged if verdict == "told"]
-        insert_missing(connection, outbox, [_notice(one, known[one.chat].id, now) for one in told])
         _touch(connection, wanted, known, now)
+        return [event.origin for event, verdict in judged if verdict in ("refused", "chat told")]
+
+    def _heard(self, connection: Connection, edits: Sequence[Edited], now: float) -> list[Edited]:
+        """Edits that change what waits; they count as messages do."""
+        changing = happenings.changing(connection, edits)
+        asked = [(event.origin, chat_id, True) for event, chat_id in changing]
+        verdicts = self._judge(connection, asked, now)
+        return [event for (event, _), one in zip(changing, verdicts, strict=True) if one == "heard"]
+
+    def _judge(
+        self, connection: Connection, asked: Sequence[tuple[Origin, int, bool]], now: float
+    ) -> list[Verdict]:
+        """Count them, each with its chat's row and whether there is room, and give notice where it is due."""
+        verdicts = self._gate.take(connection, [(origin, room) for origin, _, room in asked], now)
+        told = [(*one[:2], verdict) for one, verdict in zip(asked, verdicts, strict=True)]
+        insert_missing(connection, outbox, notices(told, now))
+        return verdicts
 
     def _is_wanted(self, event: Request, chat: Found | None) -> bool:
         """What nobody asked the bot, in a chat where it never speaks unasked, is not even stored."""
@@ -206,23 +238,6 @@ class Inbox:
             return secrets.randbits(32)
         digest = blake2b(f"{self._seed}/{origin.chat}/{origin.key}".encode(), digest_size=4).digest()
         return int.from_bytes(digest, "big")
-
-
-class InboxSink:
-    """One adapter's door to the inbox."""
-
-    def __init__(self, inbox: Inbox, adapter: str, report: Callable[[Any], None]) -> None:
-        self._inbox, self._adapter, self.report = inbox, adapter, report
-
-    async def accept(self, *events: Event) -> None:
-        """Return after the commit of all."""
-        for event in events:
-            assert event.origin.chat.adapter == self._adapter, "an event of another adapter"
-        await self._inbox.accept(events)
-
-    async def last_seen(self, bot: str) -> Sequence[MessageRef]:
-        """As the inbox knows it."""
-        return await self._inbox.last_seen(self._adapter, bot)
 
 
 def _unknown(connection: Connection, events: Mapping[tuple[str, str, str], Event]) -> list[Event]:
@@ -271,13 +286,6 @@ def _new_chats(connection: Connection, origins: Sequence[Origin]) -> dict[ChatKe
     return _chats(connection, {origin.chat for origin in origins})
 
 
-def _notice(origin: Origin, chat_id: int, now: float) -> dict[str, Any]:
-    draft = Draft(
-        TOO_MUCH, reply_to="" if origin.is_private else origin.message_id, answer_by=origin.answer_by
-    )
-    return outbox_row(chat_id, f"{origin.chat.adapter}/{origin.chat.bot}/{origin.key}", 0, draft, now)
-
-
 def _touch(
     connection: Connection, events: Sequence[Request], known: Mapping[ChatKey, Found], now: float
 ) -> None:
@@ -286,8 +294,5 @@ def _touch(
     for event in events:
         chat_id = known[event.origin.chat].id
         newest[chat_id] = event.origin.message_id or newest.get(chat_id, "")
-    rows = [
-        {"chat_row": chat_id, "newest": message_id, "now": now}
-        for chat_id, message_id in sorted(newest.items())
-    ]
+    rows = [{"chat_row": chat_id, "newest": last, "now": now} for chat_id, last in sorted(newest.items())]
     connection.execute(_TOUCH, rows)

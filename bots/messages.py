@@ -21,6 +21,7 @@ from bots.events import (
     Reaction,
     Request,
     User,
+    is_named,
     storable,
 )
 
@@ -54,6 +55,7 @@ __all__ = [
     "Table",
     "Usage",
     "User",
+    "is_named",
     "storable",
 ]
 
@@ -93,6 +95,7 @@ class Outgoing:
     answer_by: str = field(default="", repr=False)  # the request's; ignored once it is stale
     media_url: str = ""  # https, a picture or GIF; alone when text is empty
     document: Document | None = None
+    is_for_asker: bool = False  # nobody but who gave the command of `answer_by` sees it, where a platform can
     asks_feedback: bool = False  # 👍 and 👎 buttons below; a press comes back as a Reaction
 
 

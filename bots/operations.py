@@ -86,6 +86,7 @@ def export(adapter: Adapter, user: User, config: flags.Config = None) -> None:
 
     from bots import people, upkeep
 
+    people.check_named(user)
     found = upkeep.on_database(config, lambda found: people.export(found, adapter, user), adapter)
     typer.echo(json.dumps(found, ensure_ascii=False, indent=1))
 
@@ -95,6 +96,7 @@ def forget(adapter: Adapter, user: User, config: flags.Config = None) -> None:
     """Delete all that is kept of one person; the bot may be running."""
     from bots import people, upkeep
 
+    people.check_named(user)
     num_turns = upkeep.on_database(
         config, lambda connection: people.forget(connection, adapter, user), adapter
     )

@@ -1,14 +1,18 @@
 """Rows of the outbox: what is to be sent, under names that stay the same however often it is tried."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
-from bots.messages import Limits
+from bots.messages import Limits, Origin
 from bots.records import Draft
 from bots.split import split
 
+TOO_MUCH = "That is a lot at once. Give me a minute, then go on, please."
+NOT_HERE = "You cannot use this bot here."
+NOT_NOW = "That was too much at once; try again in a minute."
+TOO_MANY = "More is being said here than I can answer. Give me a minute, please."
 _NONCE_BYTES = 12  # 24 letters: Discord takes 25
 
 
@@ -52,6 +56,26 @@ def outbox_row(
         "attempts": 0,
         "error": "",
     }
+
+
+def notices(judged: Iterable[tuple[Origin, int, str]], now: float) -> list[dict[str, Any]]:
+    """What is said to those, and in those chats, from whom too much came.
+
+    Args:
+        judged: where a message came from, its chat's row, and the verdict of the gate.
+    """
+    rows = []
+    for origin, chat_id, verdict in judged:
+        to = "" if origin.is_private else origin.message_id
+        if verdict == "told":
+            draft = Draft(TOO_MUCH, reply_to=to, answer_by=origin.answer_by)
+        elif verdict == "chat told":
+            draft = Draft(TOO_MANY)
+        else:
+            continue
+        event = f"{origin.chat.adapter}/{origin.chat.bot}/{origin.key}"
+        rows.append(outbox_row(chat_id, event, 0, draft, now))
+    return rows
 
 
 def parts(drafts: Sequence[Draft], limits: Limits) -> list[Draft]:

@@ -7,14 +7,15 @@ from contextlib import asynccontextmanager
 
 from bots.abilities import ShowsTyping
 from bots.errors import AdapterUnauthorized, DeliveryError, SendFailed
-from bots.messages import Adapter, ChatKey, Health, Limits, MessageRef, Outgoing
+from bots.messages import Adapter, ChatKey, Health, Limits, MessageRef, Origin, Outgoing
 from bots.pacing import Pacer
 from bots.window import Window
 
 SEND_TIMEOUT_S = 30.0
 _TYPING_AFTER_S = 0.2  # a quick answer needs no sign
-FEW = 1  # what a kill can repeat while sends are quick; at 60 ms per request 16 messages a second
+FEW = 1  # what a kill can repeat while nobody waits; at 60 ms per request 16 messages a second
 _MANY = 256
+_PAUSES_S = (0.3, 1.0, 3.0)
 _log = logging.getLogger(__name__)
 
 
@@ -26,6 +27,7 @@ class Outlet:
         self.name, self.limits = name, limits
         self.unmarked = Window(_MANY if drops_repeats else FEW)
         self.pacer = Pacer(limits)
+        self._dismissing: set[asyncio.Task[None]] = set()
         self.adapter: Adapter | None = None  # while its `run` runs
         self.health = Health("connecting")
 
@@ -59,6 +61,23 @@ class Outlet:
             Exception
         ) as error:  # an adapter's own mistake is one failed attempt, not the end of the worker
             raise SendFailed(f"{self.name}: {type(error).__name__}", is_sent_maybe=True) from error
+
+    def dismiss(self, origin: Origin, text: str) -> None:
+        """End a command that waits for its answer and gets none; kept nowhere, seen by that person alone."""
+        if origin.answer_by and len(self._dismissing) < _MANY:
+            message = Outgoing(text, chat=origin.chat, answer_by=origin.answer_by, is_for_asker=True)
+            task = asyncio.ensure_future(self._dismiss(message))
+            self._dismissing.add(task)
+            task.add_done_callback(self._dismissing.discard)
+
+    async def _dismiss(self, message: Outgoing) -> None:
+        for pause in _PAUSES_S:  # the platform may not have heard yet that an answer will come
+            await asyncio.sleep(pause)
+            try:
+                await self.send(message)
+                return
+            except DeliveryError as error:
+                _log.debug("a command could not be dismissed: %s", error)
 
     @asynccontextmanager
     async def typing(self, chat: ChatKey) -> AsyncIterator[None]:

@@ -7,12 +7,18 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, delete, exists, or_, select, union, update
 
-from bots.database import upsert
+from bots.database import EMPTY_LOG, upsert
+from bots.errors import NobodyNamed
 from bots.tables import buckets, chats, feedback, forgotten, inbox, outbox, replies, turns
 
 
 def export(connection: Connection, adapter: str, user_id: str) -> dict[str, Any]:
-    """All that is kept of a person: what was said, their verdicts, and what they set in private chats."""
+    """All that is kept of a person: what was said, their verdicts, and what they set in private chats.
+
+    Raises:
+        NobodyNamed: the id is empty.
+    """
+    check_named(user_id)
     theirs = _exchanges(adapter, user_id)
     said = (
         select(chats.c.chat, chats.c.thread, chats.c.is_private, turns)
@@ -62,7 +68,11 @@ def forget(connection: Connection, adapter: str, user_id: str, until: int | None
 
     Args:
         until: the inbox_id of the wish to be forgotten; what was said after it is not meant.
+
+    Raises:
+        NobodyNamed: the id is empty; nothing was changed.
     """
+    check_named(user_id)
     exchanges = _exchanges(adapter, user_id)
     mine = [inbox.c.adapter == adapter, inbox.c.user_id == user_id]
     if until is not None:
@@ -92,6 +102,7 @@ def forget(connection: Connection, adapter: str, user_id: str, until: int | None
     connection.execute(delete(buckets).where(buckets.c.id == f"person/{adapter}/{user_id}"))
     _leave_empty(connection, private)
     upsert(connection, forgotten, [{"id": digest(adapter, user_id), "forgotten_at": time.time()}])
+    connection.info[EMPTY_LOG] = True
     return num_turns
 
 
@@ -127,6 +138,16 @@ def platforms(connection: Connection) -> set[str]:
 def digest(adapter: str, user_id: str) -> str:
     """The name of a person in the table of the forgotten."""
     return blake2b(f"{adapter}/{user_id}".encode(), digest_size=16).hexdigest()
+
+
+def check_named(user_id: str) -> None:
+    """Rows of the bot, and of people whom a platform does not name, have an empty id: never search by it.
+
+    Raises:
+        NobodyNamed.
+    """
+    if not user_id.strip():
+        raise NobodyNamed("the person's id is empty; give the id that the platform knows them by")
 
 
 def _exchanges(adapter: str, user_id: str) -> Select[int]:

@@ -14,6 +14,8 @@ PRIVACY = (
     "nothing is sent to anybody else. /export gives you all of it, /forget deletes it, /reset starts anew."
 )
 
+UNNAMED = "Your platform does not tell me who you are, so I cannot know what is yours."
+
 
 async def privacy(asked: Asked) -> Answer:
     """What is kept."""
@@ -22,6 +24,8 @@ async def privacy(asked: Asked) -> Answer:
 
 async def export(asked: Asked) -> Answer:
     """All that is kept of the person, as a file; only where nobody else reads along."""
+    if not asked.request.user_id:
+        return note(UNNAMED)
     if not asked.claim.is_private:
         return note("Others read along here; ask me for that in a private chat.")
     adapter, user = asked.claim.key.adapter, asked.request.user_id
@@ -34,6 +38,8 @@ async def export(asked: Asked) -> Answer:
 async def forget(asked: Asked) -> Answer:
     """Delete what is kept of the person, in groups too."""
     request = asked.request
+    if not request.user_id:
+        return note(UNNAMED)
     return note(
         "Done: what you said, what I answered you and your verdicts are deleted, in all chats here. "
         "No model of this bot was trained on them. Backups that were made before are not changed.",

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
@@ -22,9 +23,9 @@ from bots.delivery import Delivery
 from bots.errors import AdapterError, AdapterUnauthorized, BotError, SettingsError
 from bots.gates import Gate
 from bots.gifs import Gifs
-from bots.inbox import Inbox, InboxSink
+from bots.inbox import Inbox
 from bots.ledger import Ledger
-from bots.messages import Adapter, Health
+from bots.messages import Adapter, Event, Health, MessageRef, Origin
 from bots.outlet import Outlet
 from bots.sections import misshapen, secrets
 from bots.settings import Settings
@@ -34,6 +35,7 @@ from brain.persona import Persona
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S, _STEADY_S = 1.0, 60.0, 60.0
 _SAME_SIGNAL_S = 0.5  # a program that started us and the terminal may both pass on one Ctrl-C
 _CLOSE_S = 1.5  # for adapters to end once nothing is being answered any more
+_CLOSE_LEAST_S, _CLOSED_AFTER_S = 0.3, 6.5  # whoever stopped us waits no longer than 8 s, and cannot be late
 _log = logging.getLogger(__name__)
 
 
@@ -71,6 +73,23 @@ def secrets_of(settings: Settings, adapters: Sequence[Enabled]) -> list[str]:
     return [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
 
 
+class InboxSink:
+    """One adapter's door to the inbox."""
+
+    def __init__(self, inbox: Inbox, adapter: str, report: Callable[[Any], None]) -> None:
+        self._inbox, self._adapter, self.report = inbox, adapter, report
+
+    async def accept(self, *events: Event) -> None:
+        """Return after the commit of all."""
+        for event in events:
+            assert event.origin.chat.adapter == self._adapter, "an event of another adapter"
+        await self._inbox.accept(events)
+
+    async def last_seen(self, bot: str) -> Sequence[MessageRef]:
+        """As the inbox knows it."""
+        return await self._inbox.last_seen(self._adapter, bot)
+
+
 class Service:
     """The parts of `banter run`, wired."""
 
@@ -89,6 +108,7 @@ class Service:
         self._inbox = Inbox(self._database, gate, run, self._workers.wake, settings.seed)
         self._outlets = {one.kind.name: _outlet(one) for one in adapters}
         self._workers.outlets = self._outlets
+        self._inbox.dismiss = self._dismiss
         self._workers.num_turns = max(settings.brain.max_turns, 2 * settings.brain.checks.echo_turns) + 1
         self._ending, self._asked_at = asyncio.Event(), 0.0
         self._final: list[AdapterError] = []
@@ -133,11 +153,21 @@ class Service:
             await asyncio.wait([working])
             for task in adapters:
                 task.cancel()
-            await asyncio.wait(adapters, timeout=_CLOSE_S)
+            await asyncio.wait(adapters, timeout=self._left_to_close())
             await self._workers.give_back()
             for task in (*writing, ended):
                 task.cancel()
         _log.info("stopped")
+
+    def _dismiss(self, origin: Origin, text: str) -> None:
+        if outlet := self._outlets.get(origin.chat.adapter):
+            outlet.dismiss(origin, text)
+
+    def _left_to_close(self) -> float:
+        """Seconds for the adapters; what was answered slowly leaves less of them."""
+        if not self._ending.is_set():
+            return _CLOSE_S
+        return max(_CLOSE_LEAST_S, min(_CLOSE_S, self._asked_at + _CLOSED_AFTER_S - time.monotonic()))
 
     def stop(self) -> None:
         """The first signal ends in order, a later one at once: what was accepted is safe either way."""
@@ -184,6 +214,7 @@ class Service:
         self._workers.wake()
         try:
             await adapter.run(sink)
+            await self._workers.finish(outlet.name)  # a pipe that ended still gets its answers
         finally:
             outlet.adapter = None
 

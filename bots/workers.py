@@ -5,6 +5,8 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
 
+from sqlalchemy import func, select
+
 from bots import claims
 from bots.answering import Answerer
 from bots.claims import Claim, Wish
@@ -18,7 +20,9 @@ from bots.outbox import Unsent
 from bots.outlet import Outlet
 from bots.records import Draft
 from bots.store import tidy
+from bots.tables import chats
 
+_FINISH_S = 0.05
 _POLL_S = 1.0  # for what other processes left, and what is due later
 _TIDY_S = 3600.0
 _log = logging.getLogger(__name__)
@@ -67,6 +71,14 @@ class Workers:
                 await self._idle.wait()
         except TimeoutError:
             _log.warning("not all was answered in time; it will be after the next start")
+
+    async def finish(self, adapter: str) -> None:
+        """Wait until nothing is due any more on one platform."""
+        query = select(func.count()).where(
+            chats.c.adapter == adapter, chats.c.due_at.is_not(None), ~chats.c.is_gone
+        )
+        while await self._database.read(lambda connection: connection.execute(query).scalar()):  # noqa: ASYNC110
+            await asyncio.sleep(_FINISH_S)
 
     async def give_back(self) -> None:
         """After the workers were cancelled: free what they held."""

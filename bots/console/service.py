@@ -56,6 +56,8 @@ class ConsoleService:
     async def run(self, sink: Sink) -> None:
         """Offer line by line; returns after Ctrl-D and after Ctrl-C, which it also hands to the program.
 
+        What is answered after that can still be shown.
+
         Raises:
             AdapterOffline: there is no terminal to read from.
         """
@@ -77,8 +79,6 @@ class ConsoleService:
             signal.raise_signal(signal.SIGINT)
         except OSError as error:
             raise AdapterOffline(f"console: the terminal cannot be read: {error.strerror}") from error
-        finally:
-            self._is_running = False
 
     async def send(self, message: Outgoing) -> MessageRef:
         """Show a message above the line being typed."""
@@ -86,7 +86,7 @@ class ConsoleService:
         if length > self.limits.max_len:
             raise MessageTooLong(length, self.limits.max_len)
         if not self._is_running:
-            raise SendFailed("console: it was closed")
+            raise SendFailed("console: it is not running yet")
         self._screen.print(renderable_from_outgoing(message, _visible))
         return MessageRef(message.chat, uuid4().hex)
 

@@ -92,7 +92,8 @@ class DiscordAdapter:
         while True:
             try:
                 person = Person.model_validate(await rest.request(Route("GET", "/users/@me")))
-                return Me(person.id, channels=frozenset(self._config.channels))
+                names = self._config.names or (person.global_name or person.username,)
+                return Me(person.id, channels=frozenset(self._config.channels), names=names)
             except (DeliveryError, ValidationError) as error:
                 reason = (
                     str(error) if isinstance(error, DeliveryError) else "discord: does not say who we are"

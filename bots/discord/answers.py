@@ -2,6 +2,7 @@
 
 import logging
 from collections import OrderedDict
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -54,6 +55,8 @@ class Answers:
         interaction, _, token = rest.partition(":")
         if not token or not interaction.isdecimal() or not _is_fresh(interaction):
             return await self._post(message)
+        if message.is_for_asker:
+            return await self._whisper(message, application, token)
         try:
             if ref := await self._answer(message, application, token):
                 return ref
@@ -66,6 +69,15 @@ class Answers:
             body = body_from_outgoing(message)
             made = await self._rest.message(route, body, message.document, {"wait": "true"})
             return MessageRef(message.chat, made["id"])
+
+    async def _whisper(self, message: Outgoing, application: str, token: str) -> MessageRef:
+        """Instead of "is thinking", which everybody sees and whose answer everybody would see."""
+        with suppress(SendRefused, ChatGone):
+            await self._rest.request(original("DELETE", **_webhook(application, token)))
+        route = Route("POST", "/webhooks/{webhook_id}/{webhook_token}", **_webhook(application, token))
+        body = {**body_from_outgoing(message), "flags": _EPHEMERAL}
+        made = await self._rest.message(route, body, None, {"wait": "true"})
+        return MessageRef(message.chat, made["id"])
 
     async def _post(self, message: Outgoing) -> MessageRef:
         route = Route("POST", "/channels/{channel_id}/messages", channel_id=message.chat.chat)

@@ -23,6 +23,7 @@ class DiscordConfig(AdapterConfig):
     ]
     message_content: bool = True  # False = mention-only: hears direct messages, mentions and replies, no more
     channels: tuple[Id, ...] = ()  # channels in which everything said is meant for the bot
+    names: tuple[str, ...] = ()  # words that address the bot, as its mention does; none = its own name
     guilds: tuple[Id, ...] = ()  # servers that get the slash commands at once; none = all, within an hour
     catch_up_hours: Annotated[float, Field(ge=0, le=24 * 14)] = (
         24.0  # how far back missed messages are fetched

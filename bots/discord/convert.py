@@ -28,6 +28,7 @@ from bots.messages import (
     Reaction,
     Request,
     User,
+    is_named,
 )
 
 NAME = "discord"
@@ -45,6 +46,7 @@ class Me:
     id: str
     roles: frozenset[str] = frozenset()  # its own in each server, which people mention by mistake for itself
     channels: frozenset[str] = frozenset()  # where everything is meant for it
+    names: tuple[str, ...] = ()  # words by which it is called
 
     def chat(self, channel: str) -> ChatKey:
         """A channel, direct or not, or a thread, which is a channel of its own."""
@@ -195,6 +197,7 @@ def _addresses(message: Message, me: Me) -> bool:
         or any(person.id == me.id for person in message.mentions)
         or not me.roles.isdisjoint(message.mention_roles)
         or bool(quoted and quoted.author and quoted.author.id == me.id)
+        or is_named(message.content, me.names)
     )
 
 

@@ -2,7 +2,16 @@
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from bots.messages import storable
 
@@ -13,6 +22,17 @@ def _storable(value: object) -> object:
 
 def _word(value: object) -> object:
     return None if value is None else str(value)
+
+
+def _or_none(given: object, validate: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return validate(given)
+    except ValidationError:
+        return None
+
+
+def _listed(given: object) -> object:
+    return given if isinstance(given, list | tuple) else ()
 
 
 Id = Annotated[str, Field(pattern=r"^[0-9]{1,20}$")]
@@ -69,10 +89,10 @@ class Message(Payload):
     guild_id: Id | None = None
     channel_type: int | None = None
     member: Member | None = None
-    mentions: tuple[Person, ...] = ()
-    mention_roles: tuple[Id, ...] = ()
-    message_reference: Reference | None = None
-    referenced_message: Quoted | None = None
+    mentions: Annotated[tuple[Person, ...], BeforeValidator(_listed)] = ()
+    mention_roles: Annotated[tuple[Id, ...], BeforeValidator(_listed)] = ()
+    message_reference: Annotated[Reference | None, WrapValidator(_or_none)] = None
+    referenced_message: Annotated[Quoted | None, WrapValidator(_or_none)] = None
     webhook_id: Id | None = None
     type: int = 0
 

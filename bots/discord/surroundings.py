@@ -1,6 +1,7 @@
 """What the bot has come to know about where it is, since single payloads do not tell."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from bots.discord.convert import Me
 from bots.discord.payloads import Guild, Message, Ready
@@ -24,7 +25,7 @@ class Surroundings:
     def recall(self, application: str, roles: Iterable[str]) -> None:
         """What an earlier process was told, for a session that goes on."""
         self.application = application
-        self.me = Me(self.me.id, frozenset(roles), self.me.channels)
+        self.me = replace(self.me, roles=frozenset(roles))
 
     def begin(self, ready: Ready) -> None:
         """A new session names the servers that we are in."""
@@ -34,7 +35,7 @@ class Surroundings:
     def enter(self, guild: Guild) -> bool:
         """A server as it is now; True if we were not in it before."""
         own = {role.id for role in guild.roles if role.tags and role.tags.bot_id == self.me.id}
-        self.me = Me(self.me.id, self.me.roles | own, self.me.channels)
+        self.me = replace(self.me, roles=self.me.roles | own)
         is_new = guild.id not in self._guilds
         self._guilds.add(guild.id)
         for channel in (*guild.channels, *guild.threads):

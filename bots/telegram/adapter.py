@@ -27,12 +27,13 @@ from bots.telegram.checkup import findings
 from bots.telegram.client import LIMITS, MAX_CAPTION_LEN, MAX_FILE_BYTES, Client
 from bots.telegram.config import TelegramConfig
 from bots.telegram.convert import ADAPTER, moved
-from bots.telegram.failures import ChatMoved
+from bots.telegram.failures import TOKEN_REFUSED, ChatMoved, TokenUnknown
 from bots.telegram.intake import Intake
 from bots.telegram.polling import Polling
 from bots.telegram.pulse import Pulse
 from bots.telegram.webhook import Webhook
 
+_MAX_UNKNOWN = 3  # answers 404 in a row at the start, each after a longer pause: then the token is refused
 _LOGGER = logging.getLogger(__name__)
 
 
@@ -120,16 +121,21 @@ class TelegramAdapter:
 
     async def _recognised(self, client: Client, pulse: Pulse) -> Me:
         """Who the token belongs to, however long Telegram cannot be reached."""
+        num_unknown = 0
         while True:
             try:
                 user = await client.me()
             except AdapterUnauthorized:
                 raise
             except AdapterError as error:
+                num_unknown = num_unknown + 1 if isinstance(error, TokenUnknown) else 0
+                if num_unknown == _MAX_UNKNOWN:
+                    raise AdapterUnauthorized(TOKEN_REFUSED) from None
                 await asyncio.sleep(pulse.is_down(error))
             else:
                 commands = frozenset(usage.name for usage in self._usages)
-                return Me(str(user.id), user.username or "", self._config.names, commands)
+                names = self._config.names or (user.first_name,)
+                return Me(str(user.id), user.username or "", names, commands)
 
     async def _publish(self, client: Client) -> None:
         if not self._usages:

@@ -61,13 +61,6 @@ def without_mention(text: str, entities: Sequence[Entity], me: Me) -> tuple[str,
     return rest.decode("utf-16-le", "replace").strip() or text.strip(), True
 
 
-def is_named(text: str, me: Me) -> bool:
-    """Whether one of the bot's names stands in the text as a word."""
-    return any(
-        re.search(rf"(?<!\w){re.escape(name)}(?!\w)", text, re.IGNORECASE) for name in me.names if name
-    )
-
-
 def _joined(before: bytes, after: bytes) -> bytes:
     """What stood around a mention, without a hole: `Hello, @bot!` becomes `Hello!`."""
     left, right = (part.decode("utf-16-le", "replace") for part in (before, after))

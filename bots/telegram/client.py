@@ -33,7 +33,8 @@ _BATCH = 100
 _NUM_STEPS = 4  # of a request: pool, connect, write, read
 _TOKEN = re.compile(r"[\w:-]+", re.ASCII)  # anything else would make another address of it
 _T = TypeVar("_T")
-_Translate = Callable[[Exception, str], AdapterError]
+_Translate = Callable[[Exception, str, str], AdapterError]
+_LOGGER = logging.getLogger(__name__)
 
 os.environ.setdefault("PTB_TIMEDELTA", "true")  # else each retry_after comes with a warning on the terminal
 
@@ -120,7 +121,7 @@ class Client:
 
     async def send(self, message: Outgoing) -> MessageRef:
         """Send one message; the text becomes a caption where there is a file or a picture."""
-        return MessageRef(message.chat, await self._sent(self._message_id(message)))
+        return MessageRef(message.chat, await self._sent(self._send(message)))
 
     async def edit(self, ref: MessageRef, text: str) -> None:
         """Replace a text; nothing happens when it says this already."""
@@ -148,7 +149,7 @@ class Client:
             self._bot.send_chat_action(chat.chat, "typing", message_thread_id=_optional(chat.thread))
         )
 
-    async def _message_id(self, message: Outgoing) -> str:
+    async def _send(self, message: Outgoing) -> str:
         text = text_from_outgoing(message, LIMITS)
         about: dict[str, Any] = {"message_thread_id": _optional(message.chat.thread)}
         if replied := _optional(message.reply_to):
@@ -188,7 +189,9 @@ class Client:
             async with asyncio.timeout(wait_s + _NUM_STEPS * self._timeout_s):
                 return await work
         except (TelegramError, TimeoutError, *GARBLED) as error:
-            failure = translate(error, self._scrubbed(str(error)))
+            said, method = self._scrubbed(str(error)), getattr(work, "__name__", "request").strip("_")
+            _LOGGER.debug("telegram: %s failed: %s", method, said)
+            failure = translate(error, said, method)
         raise failure  # out here no part of it leads back to the foreign error and what its frames hold
 
     def _scrubbed(self, text: str) -> str:

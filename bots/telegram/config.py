@@ -22,7 +22,7 @@ class TelegramConfig(AdapterConfig):
     base_url: str = "https://api.telegram.org"  # or a Bot API server of your own
     mode: Literal["polling", "webhook"] = "polling"
     take_over: bool = False  # polling: delete a webhook that another program has set
-    names: tuple[str, ...] = ()  # words that address the bot in groups, as its @name does
+    names: tuple[str, ...] = ()  # words that address the bot in groups; none = its own name
     poll_timeout_s: Annotated[int, Field(ge=1, le=50)] = (
         25  # one long poll, or between two looks at the webhook
     )

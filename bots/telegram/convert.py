@@ -19,9 +19,10 @@ from bots.messages import (
     Reaction,
     Table,
     User,
+    is_named,
     storable,
 )
-from bots.telegram.addressing import Me, call_from_text, is_named, without_mention
+from bots.telegram.addressing import Me, call_from_text, without_mention
 from bots.telegram.wire import Chat, Membership, Message, Person, Place, Press, Reacted, Update
 
 ADAPTER = "telegram"
@@ -83,7 +84,10 @@ def _from_message(message: Message, me: Me) -> Event | None:
         if not origin.is_private:  # for another bot
             return None
     return Incoming(
-        said, origin, is_direct or is_named(said, me), str(replied.message_id) if replied and is_reply else ""
+        said,
+        origin,
+        is_direct or is_named(said, me.names),
+        str(replied.message_id) if replied and is_reply else "",
     )
 
 

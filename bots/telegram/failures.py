@@ -30,8 +30,11 @@ from bots.errors import (
 # Raised by the library itself over an answer of another shape than it expects.
 GARBLED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
-_GONE = re.compile(r"chat not found|thread not found|topic.deleted|peer_id_invalid|chat_id is empty", re.I)
+_GONE = re.compile(
+    r"chat not found|(message )?thread not found|topic.deleted|peer_id_invalid|chat_id is empty", re.I
+)
 _MAX_WORDS = 200
+TOKEN_REFUSED = "telegram: the token is refused; take it from @BotFather and check base_url"
 
 
 class ChatMoved(SendFailed):
@@ -49,18 +52,23 @@ class Unchanged(SendRefused):
     """An edit or a deletion of what is so already."""
 
 
+class TokenUnknown(AdapterOffline):
+    """404 for a method that there is: a refused token, or a server on a bad day."""
+
+
 class WebhookSet(AdapterConflict):
     """Long polling is refused for as long as a webhook is set."""
 
 
-def receiving_error(error: Exception, said: str) -> AdapterError:
+def receiving_error(error: Exception, said: str, method: str = "") -> AdapterError:
     """Why we cannot receive.
 
     Args:
         error: what the library raised.
-        said: its text without secrets.
+        said: its text without secrets; it may quote what somebody wrote.
+        method: what was called.
     """
-    if refused := _refused(error):
+    if refused := _refused(error, said):
         return refused
     if isinstance(error, FloodControl):
         return RetryAfter(_seconds(error))
@@ -73,37 +81,38 @@ def receiving_error(error: Exception, said: str) -> AdapterError:
     return AdapterOffline(_offline(error, said))
 
 
-def delivery_error(error: Exception, said: str) -> AdapterError:
+def delivery_error(error: Exception, said: str, method: str = "request") -> AdapterError:
     """Why one message cannot be sent; arguments as above."""
-    if refused := _refused(error):
-        return refused
+    if refused := _refused(error, said):
+        return SendFailed(str(refused)) if isinstance(refused, TokenUnknown) else refused
     if isinstance(error, FloodControl):
         return RetryAfter(_seconds(error))
     if isinstance(error, ChatMigrated):
         return ChatMoved(error.new_chat_id)
     if not _is_unreadable(error):
         if isinstance(error, Forbidden):
-            return ChatGone(f"telegram: {said}")
+            return ChatGone(f"telegram: {method} refused with 403, the chat is closed to the bot")
         if isinstance(error, BadRequest):
-            return _bad_request(said)
+            return _bad_request(said, method)
     return SendFailed(_offline(error, said), is_sent_maybe=_is_sent_maybe(error))
 
 
-def _bad_request(said: str) -> AdapterError:
+def _bad_request(said: str, method: str) -> AdapterError:
+    """By its description, which goes no further: it may quote the message."""
     words = said.lower()
-    if _GONE.search(words):
-        return ChatGone(f"telegram: {said}")
+    if _GONE.match(words):
+        return ChatGone(f"telegram: {method} refused with 400, there is no such chat or topic")
     if "not modified" in words or "to delete not found" in words:
-        return Unchanged(f"telegram: {said}")
-    return SendRefused(f"telegram: {said}")
+        return Unchanged(f"telegram: {method} changes nothing")
+    return SendRefused(f"telegram: {method} refused with 400; the description is logged at debug")
 
 
-def _refused(error: Exception) -> AdapterUnauthorized | None:
-    if isinstance(error, InvalidToken) and not _is_unreadable(error):
-        return AdapterUnauthorized(
-            "telegram: the token is refused; take it from @BotFather and check base_url"
-        )
-    return None
+def _refused(error: Exception, said: str) -> AdapterUnauthorized | TokenUnknown | None:
+    if not isinstance(error, InvalidToken) or _is_unreadable(error):
+        return None
+    if "not found" in said.lower():  # the library makes 401 and 404 one
+        return TokenUnknown("telegram: 404, the token may be refused; check it and base_url")
+    return AdapterUnauthorized(TOKEN_REFUSED)
 
 
 def _offline(error: Exception, said: str) -> str:

@@ -14,7 +14,7 @@ from bots.telegram.wire import update_id_from
 
 _REMEMBERED_S = 24 * 3600.0  # Telegram numbers anew after a week of silence
 _BREATH_S = 0.1
-_FAREWELL_S = 1.0
+_FAREWELL_S = 0.4
 
 
 class Cursor:

@@ -1,8 +1,21 @@
-"""What we read of an update of the Bot API, each field checked; the rest of it is never looked at."""
+"""What we read of an update of the Bot API, each field checked; the rest of it is never looked at.
 
+What says who, where and what must be sound; what only adds to a message is left out where it is not.
+"""
+
+from contextlib import suppress
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+)
 
 from bots.messages import storable
 
@@ -48,6 +61,27 @@ class Entity(Wire):
     user: Person | None = None
 
 
+def _sound_ones(given: object) -> object:
+    """Without the entities that cannot be read: a message is worth more than a link in it."""
+    if not isinstance(given, list | tuple):
+        return ()
+    found = []
+    for one in given:
+        with suppress(ValidationError):
+            found.append(Entity.model_validate(one))
+    return tuple(found)
+
+
+def _or_none(given: object, validate: ValidatorFunctionWrapHandler) -> object:
+    try:
+        return validate(given)
+    except ValidationError:
+        return None
+
+
+Entities = Annotated[tuple[Entity, ...], BeforeValidator(_sound_ones)]
+
+
 class Sticker(Wire):
     """Sticker."""
 
@@ -80,10 +114,10 @@ class Message(Place):
     sender_chat: Chat | None = None
     text: Text = ""
     caption: Text = ""
-    entities: tuple[Entity, ...] = ()
-    caption_entities: tuple[Entity, ...] = ()
-    sticker: Sticker | None = None
-    reply_to_message: Replied | None = None
+    entities: Entities = ()
+    caption_entities: Entities = ()
+    sticker: Annotated[Sticker | None, WrapValidator(_or_none)] = None
+    reply_to_message: Annotated[Replied | None, WrapValidator(_or_none)] = None
     migrate_to_chat_id: Id | None = None
     migrate_from_chat_id: Id | None = None
 

@@ -1,8 +1,12 @@
 """Who is let in."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
+from sqlmodel import SQLModel
 
 from bots.gates import Gate
 from bots.messages import ChatKey, Origin, User
@@ -43,3 +47,13 @@ def test_an_admin_is_known_by_id_on_one_platform_or_on_all() -> None:
     assert not gate.is_admin("lark", "u1")
     assert gate.is_admin("lark", "u2")
     assert not gate.is_admin("lark", "")
+
+
+def test_only_whose_own_bucket_is_empty_is_told_and_a_chat_once(tmp_path: Path) -> None:
+    gate = Gate(GateSettings(person_burst=2, chat_burst=4, chat_per_min=0.001, person_per_min=0.001))
+    engine = create_engine(f"sqlite:///{tmp_path / 'gates.db'}")
+    SQLModel.metadata.create_all(engine)
+    said = [replace(ORIGIN, user=User(name)) for name in ("ann", "ann", "ann", "ann", "bo", "bo", "cy", "di")]
+    with engine.begin() as connection:
+        verdicts = gate.take(connection, [(origin, True) for origin in said], 1000.0)
+    assert verdicts == ["heard", "heard", "told", "refused", "heard", "heard", "chat told", "refused"]

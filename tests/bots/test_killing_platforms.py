@@ -7,8 +7,6 @@ import crowds
 from crowds import AnyCrowd, DiscordCrowd
 from killing import CONFIG, Plan, Tally, connected, killed_again_and_again, started
 
-from bots.outlet import FEW
-
 
 async def connected_once(session: Path) -> None:
     for _ in range(200):
@@ -42,9 +40,7 @@ async def test_on_discord_everything_is_answered_once(tmp_path: Path) -> None:
         assert (await killed(crowd, tmp_path)).repeated == []
 
 
-async def test_on_telegram_everything_is_answered_and_a_kill_repeats_one_message_at_most(
-    tmp_path: Path,
-) -> None:
+async def test_on_telegram_everything_is_answered_and_little_repeated(tmp_path: Path) -> None:
     async with crowds.telegram() as crowd:
         tally = await killed(crowd, tmp_path)
-    assert len(tally.repeated) <= FEW * tally.num_kills
+    assert len(tally.repeated) <= 6  # 0 to 2 of 300; more where other work keeps answers from being noted

@@ -159,3 +159,11 @@ def test_doctor_for_programs(banter: Banter) -> None:
     told = json.loads(done.stdout)
     assert told["ok"] is True
     assert {"where", "level", "what", "fix"} == set(told["findings"][0])
+
+
+@pytest.mark.parametrize("user", ["", " "])
+@pytest.mark.parametrize("command", ["export", "forget"])
+def test_nobody_is_exported_or_forgotten_by_an_empty_id(command: str, user: str, banter: Banter) -> None:
+    done = banter(command, "--adapter", "console", "--user", user)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"the person's id is empty" in done.stderr

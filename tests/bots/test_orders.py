@@ -11,6 +11,7 @@ from bots.database import Database
 from bots.messages import Command, Incoming
 from bots.options import DatabaseSettings
 from bots.orders import OF_ANOTHER, ORDERS
+from bots.rights import UNNAMED
 from bots.testing.brains import EchoBrain
 
 
@@ -104,7 +105,7 @@ async def test_settings_are_kept_per_chat_and_mistakes_are_named(new_stage: Make
         assert "temperature 1.25 " in (await said(stage, "/settings", chat="2"))[0]
         assert "did you mean 'temperature'" in (await said(stage, "/settings temprature 1"))[0]
         assert "less than or equal to 10" in (await said(stage, "/settings temperature 99"))[0]
-        assert "finite number" in (await said(stage, "/settings temperature nan"))[0]
+        assert "a finite number" in (await said(stage, "/settings temperature nan"))[0]
         await said(stage, "/settings default")
         assert "temperature 1.25 " in (await said(stage, "/settings"))[0]
 
@@ -193,6 +194,17 @@ async def test_forget_deletes_all_of_one_person_and_nothing_of_others(new_stage:
         assert "my secret" not in str(await stage.rows(f"SELECT * FROM {table}"))
 
 
+async def test_forgotten_words_are_in_no_file(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    async with stage.running():
+        await said(stage, "SECRETWORDS", chat="1")
+        await said(stage, "other", chat="2", user="bo")
+        await said(stage, "/forget", chat="1")
+        kept = {file.name: file.read_bytes() for file in tmp_path.glob("banter.db*")}  # noqa: ASYNC240
+        assert "banter.db" in kept
+        assert [name for name, content in kept.items() if b"SECRETWORDS" in content] == []
+
+
 async def test_what_is_said_after_forget_is_answered_even_if_it_was_waiting_then(
     new_stage: MakeStage,
 ) -> None:
@@ -203,6 +215,19 @@ async def test_what_is_said_after_forget_is_answered_even_if_it_was_waiting_then
         answers = await stage.answers(4)
     assert [answers[0], answers[1], answers[3]] == ["re: one", "re: two", "re: three"]
     assert await stage.rows("SELECT text FROM turns") == [("three",), ("re: three",)]
+
+
+@pytest.mark.parametrize("name", ["export", "forget"])
+async def test_whom_the_platform_does_not_name_reaches_nobodys_data(name: str, new_stage: MakeStage) -> None:
+    stage = new_stage()
+    async with stage.running():
+        await stage.put(Incoming("a secret", stage.origin("1", "ann")))
+        await stage.put(Incoming("who am I?", stage.origin("2", "")))
+        await stage.answers(2)
+        await stage.put(Command(name, origin=stage.origin("2", "")))
+        assert (await stage.answers(3))[-1] == UNNAMED
+        assert stage.sent[-1].document is None
+    assert await stage.rows("SELECT count(*) FROM turns") == [(4,)]
 
 
 async def test_privacy_tells_what_is_kept(new_stage: MakeStage) -> None:

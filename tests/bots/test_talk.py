@@ -1,5 +1,6 @@
 """From what a person writes to what is sent: the whole service, a fake platform, a brain without weights."""
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +9,6 @@ from stage import MakeStage, StageAdapter
 
 from bots.answering import APOLOGY, SORRY, STALE
 from bots.errors import Busy, ChatGone, MessageTooLong, RetryAfter, SendFailed
-from bots.inbox import TOO_MUCH
 from bots.messages import (
     Command,
     Deleted,
@@ -20,6 +20,7 @@ from bots.messages import (
     Presence,
     Reaction,
 )
+from bots.outbox import TOO_MUCH
 from bots.testing.brains import EchoBrain
 from brain.config import DecodingConfig
 from brain.dialogue import Conversation, Reply
@@ -173,6 +174,15 @@ async def test_a_failed_send_is_repeated_under_the_same_nonce(new_stage: MakeSta
         assert await stage.answers(2) == ["re: hello", "re: and?"]
 
 
+async def test_a_platform_that_asks_to_wait_for_ever_is_not_waited_for_for_ever(new_stage: MakeStage) -> None:
+    stage = new_stage(failures=[RetryAfter(0.1)] * 9, settings={"run": {"send_for_s": 0.3}})
+    async with stage.running():
+        await stage.put(Incoming("hello", stage.origin()))
+        await stage.until_rows(
+            "SELECT state, error FROM outbox", [("dead", "the platform asks to wait 0.1 s")]
+        )
+
+
 async def test_what_a_platform_refuses_does_not_block_the_chat(new_stage: MakeStage) -> None:
     stage = new_stage(failures=[MessageTooLong(9, 8)])
     async with stage.running():
@@ -253,6 +263,33 @@ async def test_an_edit_replaces_what_is_not_answered_yet(new_stage: MakeStage) -
         await stage.put(Edited("goodbye", stage.origin(message_id="m1")))
         await stage.put(Incoming("next", stage.origin()))
         assert await stage.answers(2) == ["re: hello", "re: next"]
+
+
+async def test_who_edits_again_and_again_is_answered_and_holds_nobody_up(new_stage: MakeStage) -> None:
+    brain = EchoBrain(0.3)
+    stage = new_stage(brain)
+    async with stage.running():
+        await stage.put(Incoming("v0", stage.origin("g", "ann", is_private=False)))
+        await stage.until(lambda: brain.num_at_once == 1)
+        await stage.put(Incoming("me too", stage.origin("g", "bo", is_private=False)))
+        for number in range(1, 12):
+            origin = stage.origin("g", "ann", is_private=False, message_id="m1")
+            await stage.put(Edited(f"v{number}", origin))
+            await asyncio.sleep(0.1)
+        assert await stage.answers(2) == ["re: me too", "re: v3"]
+        for number in range(50):
+            origin = stage.origin("g", "ann", is_private=False, message_id="m1")
+            await stage.put(Edited(f"w{number}", origin))
+    assert await stage.rows("SELECT count(*) FROM inbox") == [(5,)]
+
+
+async def test_edits_count_as_messages_do(new_stage: MakeStage) -> None:
+    stage = new_stage(EchoBrain(0.3), {"gates": {"person_burst": 2, "person_per_min": 0.001}})
+    async with stage.running():
+        await stage.put(Incoming("v0", stage.origin()))
+        for number in range(1, 4):
+            await stage.put(Edited(f"v{number}", stage.origin(message_id="m1")))
+        assert sorted(await stage.answers(2)) == sorted([TOO_MUCH, "re: v1"])
 
 
 async def test_what_was_deleted_counts_as_never_said(new_stage: MakeStage) -> None:

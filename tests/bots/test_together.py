@@ -3,14 +3,17 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import crowds
+import pytest
 from crowds import AnyCrowd, DiscordCrowd, TelegramCrowd
 from killing import CONFIG, install, started
 
+from bots.outbox import NOT_HERE, NOT_NOW
 from bots.testing import Fault
 from tests.bots.telegram.people import People
 
@@ -157,20 +160,49 @@ def most_memory(process: int) -> int:
     return most
 
 
-async def test_a_slow_brain_stops_no_heart_and_a_flood_drowns_nobody(tmp_path: Path) -> None:
-    async with crowds.discord() as crowd:
-        crowd.server.gateway.heartbeat_ms = 300
+async def test_asked_to_end_while_all_sends_hang_it_ends_in_time(tmp_path: Path) -> None:
+    async with crowds.telegram() as crowd:
+        crowd.server.send_s = 3600.0
+        bot = Bot(tmp_path, [crowd], timeout_s=10.0)
+        process = await bot.start()
+        try:
+            await until(lambda: bot.count(crowd, "connected") > 0, bot.log)
+            for chat in range(30):
+                await crowd.say(chat, "hello")
+            await until(lambda: len(crowd.server.called("sendMessage")) > 9, bot.log)
+            started = time.monotonic()
+            process.terminate()
+            assert await asyncio.wait_for(process.wait(), 10) == 0
+            seconds = time.monotonic() - started
+            print(f"ended after {seconds:.1f} s")
+            assert seconds < 7.5
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
+@pytest.mark.parametrize("name", ["discord", "telegram"])
+async def test_a_slow_brain_stops_no_heart_and_a_flood_drowns_nobody(name: str, tmp_path: Path) -> None:
+    async with getattr(crowds, name)() as crowd:
+        if isinstance(crowd, DiscordCrowd):
+            crowd.server.gateway.heartbeat_ms = 300
+        else:
+            crowd.server.send_s = 0.25
         bot = Bot(tmp_path, [crowd])
         config = tmp_path / "config.toml"
         config.write_text(config.read_text().replace("person_burst = 0", "person_burst = 20"))
         process = await bot.start(5.0)
         try:
             await until(lambda: bot.count(crowd, "connected") > 0, bot.log)
+            started = time.monotonic()
             for number in range(40):
                 await crowd.say(0, f"flood {number}")
             for chat in range(1, 201):
                 await crowd.say(chat, "hello")
             await until(lambda: all(crowd.heard(chat) for chat in range(1, 201)), bot.log)
+            seconds = time.monotonic() - started
+            print(f"{crowd.name}: 5 s per reply, 200 chats answered after {seconds:.1f} s")
+            assert seconds < 25  # 12 by what Telegram lets through, 30 a second
             assert most_memory(process.pid) < 300 << 20
             flooded = list(crowd.heard(0))
             process.terminate()
@@ -178,7 +210,31 @@ async def test_a_slow_brain_stops_no_heart_and_a_flood_drowns_nobody(tmp_path: P
         finally:
             if process.returncode is None:
                 process.kill()
-        assert crowd.server.gateway.num_missed == 0
+        if isinstance(crowd, DiscordCrowd):
+            assert crowd.server.gateway.num_missed == 0
         assert bot.count(crowd, "degraded") == 0
         assert [crowd.heard(chat) for chat in range(1, 201)] == [["re: hello"]] * 200
         assert len([text for text in flooded if not text.startswith("re: ")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("gates", "sentence"),
+    [("person_burst = 1\nperson_per_min = 0.001", NOT_NOW), ('deny_users = ["2000"]', NOT_HERE)],
+)
+async def test_a_refused_slash_command_does_not_stay_thinking(
+    gates: str, sentence: str, tmp_path: Path
+) -> None:
+    async with crowds.discord() as crowd:
+        bot = Bot(tmp_path, [crowd])
+        config = tmp_path / "config.toml"
+        config.write_text(config.read_text().replace("person_burst = 0", gates))
+        process = await bot.start()
+        try:
+            await until(lambda: bot.count(crowd, "connected") > 0, bot.log)
+            talks = [await crowd.server.command("help") for _ in range(4)]
+            whispered = crowd.server.world.whispered
+            await until(lambda: sentence in whispered, bot.log)
+            await until(lambda: all(talk.answer is None or talk.answer["content"] for talk in talks), bot.log)
+        finally:
+            process.kill()
+            await process.wait()

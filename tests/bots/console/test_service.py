@@ -94,8 +94,8 @@ async def test_nothing_shown_steers_the_terminal(terminal: Terminal, sink: Recor
     assert terminal.texts() == ["Odile: a[2Jb"]
     terminal.keyboard.send_text("\x04")
     await asyncio.wait_for(running, 20)
-    with pytest.raises(SendFailed, match="console: it was closed"):
-        await service.send(Outgoing("too late"))
+    with pytest.raises(SendFailed, match="console: it is not running yet"):
+        await terminal.adapter().send(Outgoing("too early"))
 
 
 def test_through_a_pipe_nothing_is_warned_of(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -110,3 +110,21 @@ def test_through_a_pipe_nothing_is_warned_of(tmp_path: Path, environment: dict[s
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_pipe_that_ended_gets_all_its_answers(tmp_path: Path, environment: dict[str, str]) -> None:
+    (tmp_path / "config.toml").write_text("[console]\nenabled = true\n[run]\nmerge_above = 0\n")
+    child = Path(__file__).parents[1] / "harness" / "child.py"
+    done = subprocess.run(
+        [sys.executable, str(child), "config.toml", "0.3"],
+        input=b"hello\nand you?\n",
+        capture_output=True,
+        cwd=tmp_path,
+        env=environment,
+        timeout=60,
+    )
+    assert done.returncode == 0
+    assert [line for line in done.stdout.decode().splitlines() if "re: " in line] == [
+        "Banter: re: hello",
+        "Banter: re: and you?",
+    ]

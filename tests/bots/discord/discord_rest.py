@@ -9,6 +9,7 @@ from discord_world import ANN, APPLICATION, BOT, GUILD, MEMBER, TOKEN, Json, Tal
 
 ACK_WITHIN_S = 3.0
 LOADING = 128
+EPHEMERAL = 64
 
 
 def refusal(status: int, code: int = 0, **more: object) -> web.Response:
@@ -43,6 +44,7 @@ class RestServer:
             web.post("/api/interactions/{id}/{token}/callback", self._callback),
             web.get(original, self._answer),
             web.patch(original, self._answer),
+            web.delete(original, self._answer),
             web.post("/api/webhooks/{application}/{token}", self._follow_up),
             *(web.get(path, self._commands) for path in commands),
             *(web.put(path, self._commands) for path in commands),
@@ -143,6 +145,10 @@ class RestServer:
             return refusal(401, 50027)
         if talk.answer is None:
             return refusal(404, 10008)
+        if request.method == "DELETE":
+            self.world.messages[talk.channel].remove(talk.answer)
+            talk.answer = None
+            return web.Response(status=204)
         if request.method == "PATCH":
             body = await self._body(request)
             talk.answer.update(content=body["content"], flags=0, sent=body)
@@ -152,7 +158,12 @@ class RestServer:
         talk = self._talk(request)
         if talk is None:
             return refusal(401, 50027)
+        if talk.acknowledged is None:
+            return refusal(404, 10015)
         body = await self._body(request)
+        if body.get("flags") == EPHEMERAL:
+            self.world.whispered.append(body["content"])
+            return web.json_response({"id": self.world.new_id(), "channel_id": talk.channel})
         return web.json_response(self.world.message(talk.channel, BOT, body["content"], sent=body))
 
     async def _commands(self, request: web.Request) -> web.Response:

@@ -39,6 +39,7 @@ class World:
     typed: list[str] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)  # "METHOD path" of all requests
     files: list[tuple[str, str]] = field(default_factory=list)
+    whispered: list[str] = field(default_factory=list)  # seen by one person alone
     flags: int = 1 << 19
     permissions: int = 1 << 3
     num_starts: int = 999

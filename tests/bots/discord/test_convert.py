@@ -1,5 +1,6 @@
 """Payloads of Discord as events, outgoing messages as what Discord takes."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -51,6 +52,16 @@ def heard(content: str, **more: Any) -> Incoming:
 )
 def test_an_answer_is_owed_to_those_who_address_the_bot(more: dict[str, Any], is_addressed: bool) -> None:
     assert heard("hello", **more).is_addressed is is_addressed
+
+
+@pytest.mark.parametrize(
+    ("text", "is_addressed"),
+    [("banter, are you there?", True), ("so, BANTER?", True), ("mere bantering", False)],
+)
+def test_its_name_addresses_the_bot(text: str, is_addressed: bool) -> None:
+    event = request_from_message(message(text), replace(ME, names=("Banter",)))
+    assert isinstance(event, Incoming)
+    assert event.is_addressed is is_addressed
 
 
 def test_a_message_says_who_where_and_when() -> None:

@@ -55,6 +55,8 @@ class BotApiServer:
     commands: list[Params] = field(default_factory=list)
     webhook: Params = field(default_factory=lambda: {"url": ""})
     fault: Fault | None = None
+    unknown_status: int = 401  # for a token that is not ours
+    send_s: float = 0.0  # how long each message takes to be sent
     refusals: dict[str, Refused] = field(default_factory=dict)  # by chat id, what sends to it meet
     num_confirmed: int = 0
     next_update: int = 1000
@@ -137,7 +139,8 @@ class BotApiServer:
         try:
             self._raise_fault(method)
             if token != self.token:
-                raise Refused(401 if ":" in token else 404, "Unauthorized" if ":" in token else "Not Found")
+                is_wrong = ":" in token and self.unknown_status == 401
+                raise Refused(401, "Unauthorized") if is_wrong else Refused(404, "Not Found")
             params = {key: _value(given) for key, given in (await request.post()).items()}
             self.calls.append(Call(method, params))
             self.wake()
@@ -170,6 +173,7 @@ class BotApiServer:
         if method == "getUpdates":
             return await self._get_updates(params)
         if method in SENDS:
+            await asyncio.sleep(self.send_s)
             return self._send(params)
         if method == "editMessageText":
             return self._edit(params)

@@ -4,9 +4,11 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from bots.testing import check_adapter
+from bots.messages import Incoming
+from bots.testing import RecordingSink, check_adapter
+from bots.testing.bench import Bench
 from tests.bots.telegram.conftest import MakeAdapter
-from tests.bots.telegram.people import People
+from tests.bots.telegram.people import GROUP, People
 
 
 async def test_polling_conforms(make: MakeAdapter, people: People) -> None:
@@ -22,3 +24,13 @@ async def test_the_webhook_keeps_its_secret(
 ) -> None:
     secret = "secretCANARYsecret"
     await check_adapter(lambda: make(**webhook, webhook_secret=SecretStr(secret)), people, canary=secret)
+
+
+async def test_without_names_it_answers_to_its_own(
+    make: MakeAdapter, people: People, sink: RecordingSink
+) -> None:
+    async with Bench(make, people, 10).running(sink):
+        for text in ("BANTER, are you there?", "mere bantering"):
+            await people.say(text, chat=GROUP)
+        await sink.wait_for(lambda seen: len(seen.events) == 2)
+    assert [one.is_addressed for one in sink.events if isinstance(one, Incoming)] == [True, False]

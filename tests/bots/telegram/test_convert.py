@@ -48,6 +48,29 @@ def test_a_private_message_is_addressed() -> None:
 
 
 @pytest.mark.parametrize(
+    "wrong",
+    [
+        {"entities": [{"type": "bold"}, 5]},
+        {"entities": None, "caption_entities": "x"},
+        {"reply_to_message": {"x": 1}},
+        {"sticker": []},
+    ],
+)
+def test_a_field_that_cannot_be_read_does_not_lose_the_message(wrong: dict[str, Any]) -> None:
+    heard = said("hello", 7, **wrong)
+    assert isinstance(heard, Incoming)
+    assert (heard.text, heard.reply_to) == ("hello", "")
+
+
+def test_a_mention_beside_a_mangled_one_still_addresses() -> None:
+    heard = said(
+        "@banter_test_bot hi", entities=[{"type": "bold"}, mention("@banter_test_bot", "@banter_test_bot")]
+    )
+    assert isinstance(heard, Incoming)
+    assert (heard.text, heard.is_addressed) == ("hi", True)
+
+
+@pytest.mark.parametrize(
     ("text", "rest"),
     [
         ("@Banter_Test_Bot, how are you?", "how are you?"),

@@ -60,6 +60,21 @@ async def test_a_refused_token_is_final_and_in_no_word(make: MakeAdapter, sink: 
     assert wrong not in repr(sink.healths)
 
 
+async def test_one_404_does_not_end_it_but_three_at_the_start_do(
+    make: MakeAdapter, people: People, server: BotApiServer, sink: RecordingSink
+) -> None:
+    async with Bench(make, people, 10).running(sink):
+        server.token, right = "110201543:another", server.token
+        server.unknown_status = 404
+        await sink.wait_for(lambda seen: is_degraded(seen, "404"))
+        server.token = right
+        await people.say("still there?")
+        await sink.wait_for(lambda seen: seen.said() == ["still there?"])
+    server.token = "110201543:another"
+    with pytest.raises(AdapterUnauthorized, match="token is refused"):
+        await asyncio.wait_for(make().run(sink), 10)
+
+
 async def test_a_webhook_in_the_way_is_told_and_kept(
     make: MakeAdapter, server: BotApiServer, sink: RecordingSink
 ) -> None:

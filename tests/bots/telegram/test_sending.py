@@ -1,6 +1,6 @@
 """What the bot does on Telegram, as the server sees it, and how refusals are told apart."""
 
-import re
+import logging
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -142,11 +142,24 @@ async def test_refusals_are_told_apart(
 
 
 async def test_a_secret_that_comes_back_is_not_repeated(
-    adapter: TelegramAdapter, people: People, server: BotApiServer
+    adapter: TelegramAdapter, people: People, server: BotApiServer, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG, "bots")
     server.refusals[people.chat.chat] = Refused(400, f"Bad Request: no /bot{server.token}/sendMessage")
-    with pytest.raises(SendRefused, match=re.escape("telegram: No /bot.../sendmessage")):
+    with pytest.raises(SendRefused, match="telegram: send refused with 400"):
         await adapter.send(Outgoing("hi", chat=people.chat))
+    told = [record.getMessage() for record in caplog.records if "send failed" in record.getMessage()]
+    assert told == ["telegram: send failed: No /bot.../sendmessage"]
+
+
+async def test_what_a_refusal_quotes_is_told_at_debug_only(
+    adapter: TelegramAdapter, people: People, server: BotApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    server.refusals[people.chat.chat] = Refused(400, "Bad Request: can't parse: chat not found, our secret")
+    with pytest.raises(SendRefused) as raised:
+        await adapter.send(Outgoing("our secret", chat=people.chat))
+    assert "our secret" not in f"{raised.value}{caplog.text}"
 
 
 async def test_a_message_follows_its_group_into_the_supergroup(
