@@ -105,7 +105,7 @@ async def test_settings_are_kept_per_chat_and_mistakes_are_named(new_stage: Make
         assert "temperature 1.25 " in (await said(stage, "/settings", chat="2"))[0]
         assert "did you mean 'temperature'" in (await said(stage, "/settings temprature 1"))[0]
         assert "less than or equal to 10" in (await said(stage, "/settings temperature 99"))[0]
-        assert "finite number" in (await said(stage, "/settings temperature nan"))[0]
+        assert "a finite number" in (await said(stage, "/settings temperature nan"))[0]
         await said(stage, "/settings default")
         assert "temperature 1.25 " in (await said(stage, "/settings"))[0]
 
