@@ -91,5 +91,5 @@ def test_everything_the_brain_raises_on_purpose_is_a_brain_error() -> None:
         if isinstance(kind, type) and kind.__module__ == errors.__name__
     ]
 
-    assert len(kinds) == 9
+    assert len(kinds) == 12
     assert all(issubclass(kind, BrainError) for kind in kinds)
