@@ -100,12 +100,7 @@ def run(config: TrainConfig) -> Path:
             setup.set_lr(factor)
             batches = [rows.collate().to(accelerator.device) for rows in step.micro_batches]
             loss, norm = optimizer_step(
-                accelerator,
-                setup.prepared,
-                setup.optimizers,
-                batches,
-                config.optim.clip_norm,
-                setup.masters,
+                accelerator, setup.prepared, setup.optimizers, batches, config.optim.clip_norm, setup.masters
             )
             _require_number(loss, position.step, "the training loss")
             position.advance(step.epoch, step.index + 1)
